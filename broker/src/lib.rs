@@ -1,0 +1,244 @@
+//! The seam to the log: what Jobico needs of it, and no more.
+//!
+//! ```text
+//!  ingest        ── append ───────────────────────────────► topic        acknowledged, durable
+//!  registry      ── Writer::write ────────────────────────► topic        fenced, in a transaction
+//!  every service ── Follower ◄───────────────────────────── topic        from its start, or its end
+//!  recorder      ── Consumer: gather ─► commit offsets                    a member of a group
+//!  processor     ── Transactor: gather ─► begin ─► produce ─► commit      … outputs and offsets as one
+//! ```
+//!
+//! Three implementations: [`kafka`] (production, the reference), [`embedded`] (a SQLite file; one process, nothing to
+//! install) and [`simulated`] (in memory, with faults drawn from a seed). One conformance suite runs against all three
+//! (`broker/tests`).
+//!
+//! The traits work in batches, so that the seam costs nothing per event. What blocks is a plain method and belongs on a
+//! thread of its own; only what many tasks share ([`Broker`]) is async.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+mod batch;
+mod error;
+mod partitioner;
+
+pub mod embedded;
+pub mod kafka;
+pub mod simulated;
+
+pub use batch::{Batch, Record};
+pub use error::{Cause, Class, Error};
+pub use partitioner::partition_of_key;
+
+/// A partition of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition, from 0.
+    pub partition: i32,
+}
+
+/// The next offset to read, per partition.
+pub type Positions = BTreeMap<TopicPartition, i64>;
+
+/// Where a record came to stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+}
+
+/// A topic to create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// Its name.
+    pub name: String,
+    /// How many partitions it has.
+    pub partitions: u32,
+    /// What is thrown away.
+    pub retention: Retention,
+}
+
+/// What a topic throws away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retention {
+    /// The broker's default.
+    Default,
+    /// Records older than this.
+    For(Duration),
+    /// All but the newest record of each key (`cleanup.policy=compact`).
+    Compact,
+}
+
+/// A record to write. Header names and values are borrowed for the length of the call.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// The topic; it must exist.
+    pub topic: &'a str,
+    /// The key: decides the partition (murmur2, as Kafka's own producers), none = spread.
+    pub key: Option<&'a [u8]>,
+    /// The value; none is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Headers, in order.
+    pub headers: &'a [(&'a str, &'a [u8])],
+}
+
+/// A record to append, owned: it outlives the call while its acknowledgement is awaited.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// See [`Outgoing::topic`].
+    pub topic: String,
+    /// See [`Outgoing::key`].
+    pub key: Option<Vec<u8>>,
+    /// See [`Outgoing::value`].
+    pub value: Option<Vec<u8>>,
+    /// See [`Outgoing::headers`].
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+/// How much one [`Consumer::gather`] takes.
+#[derive(Debug, Clone, Copy)]
+pub struct GatherLimits {
+    /// Records.
+    pub records_max: usize,
+    /// Bytes of keys, values and headers. One record may exceed it, so that none blocks for ever.
+    pub bytes_max: usize,
+}
+
+/// Where a [`Follower`] begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At the first record that the topic still has.
+    Beginning,
+    /// After the last record committed when the follower was made.
+    End,
+}
+
+/// A member of a consumer group.
+#[derive(Debug, Clone)]
+pub struct Membership {
+    /// The group.
+    pub group: String,
+    /// The client's name in the broker's logs and metrics.
+    pub client_id: String,
+}
+
+/// How far a group is behind, per partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lag {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The group's committed offset; none = it never committed one.
+    pub committed: Option<i64>,
+    /// One past the last offset that can be read.
+    pub end: i64,
+}
+
+/// The log, shared by all tasks of a process.
+#[async_trait]
+pub trait Broker: Send + Sync + 'static {
+    /// What it is, for people: `kafka at localhost:9092`, `embedded in …`.
+    fn describe(&self) -> String;
+
+    /// Makes the topics that do not exist yet; returns when each can be written and read. Topics that exist stay as they
+    /// are, but for partitions, which grow to what is asked.
+    async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error>;
+
+    /// The topics that exist.
+    async fn topics(&self) -> Result<BTreeSet<String>, Error>;
+
+    /// Appends records; one answer each, in their order, once the log has taken it durably (acks=all, idempotent
+    /// producer). Records of one call for one partition stand in their order. An error says that nothing is certain of
+    /// that record, unless its [`Cause`] does.
+    async fn append(&self, records: Vec<Append>) -> Vec<Result<Position, Error>>;
+
+    /// How far `group` is behind on `topics`.
+    async fn lag(&self, group: &str, topics: &[String]) -> Result<Vec<Lag>, Error>;
+
+    /// Whether the log answers.
+    async fn check(&self) -> Result<(), Error>;
+
+    /// Reads `topics` outside any group, committed records only.
+    fn follow(&self, topics: &[String], start: Start) -> Result<Box<dyn Follower>, Error>;
+
+    /// Joins a group; offsets are committed on their own.
+    fn join(&self, membership: &Membership) -> Result<Box<dyn Consumer>, Error>;
+
+    /// Joins a group; offsets are committed with outputs. Ends at once whatever an earlier holder of `transactional_id`
+    /// left open, and fences that holder.
+    fn join_transactional(&self, membership: &Membership, transactional_id: &str)
+    -> Result<Box<dyn Transactor>, Error>;
+
+    /// A writer that fences all earlier ones of its `transactional_id`. It holds nothing before [`Writer::acquire`].
+    fn writer(&self, transactional_id: &str) -> Result<Box<dyn Writer>, Error>;
+}
+
+/// A reader of whole topics, outside any group.
+pub trait Follower: Send {
+    /// Fills `batch` (cleared first) with what comes next, at most waiting `wait` for the first record.
+    fn poll(&mut self, batch: &mut Batch, wait: Duration) -> Result<(), Error>;
+
+    /// Fills `batch` (cleared first) with everything that was committed when this was called and not returned before.
+    fn read_to_end(&mut self, batch: &mut Batch) -> Result<(), Error>;
+}
+
+/// A member of a group. It blocks, and belongs to one thread.
+pub trait Consumer: Send {
+    /// Sets the topics to read; partitions of others are given back.
+    fn subscribe(&mut self, topics: &BTreeSet<String>) -> Result<(), Error>;
+
+    /// Fills `batch` (cleared first) until a limit is met or nothing more is there, waiting at most `wait` for the first
+    /// record and for none after it. Rebalances happen in here and nowhere else: records of a partition that was taken
+    /// away are not in `batch`.
+    fn gather(&mut self, batch: &mut Batch, limits: &GatherLimits, wait: Duration) -> Result<(), Error>;
+
+    /// The partitions this member has now.
+    fn assignment(&self) -> BTreeSet<TopicPartition>;
+
+    /// Holds partitions back: [`Consumer::gather`] returns nothing of them until they are resumed.
+    fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error>;
+
+    /// Ends a [`Consumer::pause`].
+    fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), Error>;
+
+    /// Goes back to `positions`: the next [`Consumer::gather`] begins there.
+    fn rewind(&mut self, positions: &Positions) -> Result<(), Error>;
+
+    /// Commits offsets on their own: what comes before them is done.
+    fn commit_offsets(&mut self, positions: &Positions) -> Result<(), Error>;
+}
+
+/// A member of a group that commits outputs and offsets as one (KIP-447).
+pub trait Transactor: Consumer {
+    /// Begins a transaction.
+    fn begin(&mut self) -> Result<(), Error>;
+
+    /// Adds a record to the transaction.
+    fn produce(&mut self, record: &Outgoing<'_>) -> Result<(), Error>;
+
+    /// Commits the records produced since [`Transactor::begin`] and `positions`, all or nothing. After an error of class
+    /// [`Class::Abortable`] the transaction is open still, to be aborted.
+    fn commit(&mut self, positions: &Positions) -> Result<(), Error>;
+
+    /// Ends the transaction without effect. The caller rewinds.
+    fn abort(&mut self) -> Result<(), Error>;
+}
+
+/// The one writer of the control plane's topics.
+pub trait Writer: Send {
+    /// Becomes the writer: fences every other holder of the transactional id. To be called first, and again after an
+    /// error with [`Cause::Fenced`].
+    fn acquire(&mut self) -> Result<(), Error>;
+
+    /// Writes records in one transaction.
+    ///
+    /// # Errors
+    /// [`Cause::Fenced`] where another became the writer meanwhile; then nothing was written.
+    fn write(&mut self, records: &[Outgoing<'_>]) -> Result<(), Error>;
+}

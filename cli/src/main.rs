@@ -1,0 +1,2 @@
+//! `jobico`.
+fn main() {}

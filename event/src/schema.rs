@@ -1,0 +1,165 @@
+//! The verdict on an event: one piece of code for ingest and processor.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// How many violations of one event are reported; the rest adds nothing for the reader.
+pub const VIOLATIONS_MAX: usize = 20;
+/// How deep JSON may nest: serde_json's own limit, named here because producers meet it.
+pub const JSON_DEPTH_MAX: usize = 128;
+
+/// A compiled JSON Schema, or none: then any JSON is valid.
+///
+/// Drafts 4, 6, 7, 2019-09 and 2020-12, as the schema's `$schema` says; 2020-12 where it says nothing. References to
+/// other documents are not followed: what an event is checked against must not depend on the network.
+#[derive(Clone)]
+pub struct Schema(Option<Arc<jsonschema::Validator>>);
+
+/// Why a text is no usable JSON Schema.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaError {
+    /// Not JSON.
+    #[error("the schema is not JSON: {0}")]
+    Json(String),
+    /// JSON, but not a schema, or one with references that cannot be resolved.
+    #[error("the schema is not valid at '{pointer}': {message}")]
+    Schema {
+        /// JSON pointer into the schema.
+        pointer: String,
+        /// What is wrong there.
+        message: String,
+    },
+}
+
+/// One broken rule of a schema (the form of RFC 9457's `errors` members).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Violation {
+    /// JSON pointer (RFC 6901) to the value that breaks the rule; empty is the whole event.
+    pub pointer: String,
+    /// The schema's keyword that is broken, such as `required`; `json` where the value is no JSON at all.
+    pub keyword: String,
+    /// What is wrong, for people.
+    pub message: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = if self.pointer.is_empty() { "the event" } else { &self.pointer };
+        write!(f, "{place}: {} ({})", self.message, self.keyword)
+    }
+}
+
+/// The bytes of an event that passed its schema. [`Schema::check`] alone makes one, and the writers of queues take
+/// nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ValidEvent<'a>(&'a [u8]);
+
+impl<'a> ValidEvent<'a> {
+    /// The event's JSON, byte for byte as it came.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.0
+    }
+}
+
+impl Schema {
+    /// The schema that accepts any JSON.
+    #[must_use]
+    pub fn any() -> Self {
+        Self(None)
+    }
+
+    /// Compiles a JSON Schema.
+    ///
+    /// # Errors
+    /// [`SchemaError`] where `text` is not JSON, not a schema, or refers to another document.
+    pub fn compile(text: &str) -> Result<Self, SchemaError> {
+        let value: Value = serde_json::from_str(text).map_err(|error| SchemaError::Json(error.to_string()))?;
+        let validator = jsonschema::options().build(&value).map_err(|error| SchemaError::Schema {
+            pointer: error.instance_path().to_string(),
+            message: error.to_string(),
+        })?;
+        Ok(Self(Some(Arc::new(validator))))
+    }
+
+    /// The verdict on `bytes`.
+    ///
+    /// # Errors
+    /// All violations, up to [`VIOLATIONS_MAX`]; one with the keyword `json` where `bytes` are no JSON text.
+    pub fn check<'a>(&self, bytes: &'a [u8]) -> Result<ValidEvent<'a>, Vec<Violation>> {
+        let value: Value = match serde_json::from_slice(bytes) {
+            Ok(value) => value,
+            Err(error) => {
+                return Err(vec![Violation {
+                    pointer: String::new(),
+                    keyword: "json".to_owned(),
+                    message: format!("not JSON: {error}"),
+                }]);
+            }
+        };
+        match &self.0 {
+            None => Ok(ValidEvent(bytes)),
+            Some(validator) if validator.is_valid(&value) => Ok(ValidEvent(bytes)),
+            Some(validator) => Err(violations(validator, &value)),
+        }
+    }
+}
+
+fn violations(validator: &jsonschema::Validator, value: &Value) -> Vec<Violation> {
+    validator
+        .iter_errors(value)
+        .take(VIOLATIONS_MAX)
+        .map(|error| Violation {
+            pointer: error.instance_path().to_string(),
+            keyword: error.kind().keyword().to_owned(),
+            message: error.to_string(),
+        })
+        .collect()
+}
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Schema" } else { "Schema(any)" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CUSTOMER: &str = r#"{"type":"object","required":["name"],"properties":{"name":{"type":"string"},"age":{"type":"integer","minimum":18}}}"#;
+
+    #[test]
+    fn a_valid_event_keeps_its_bytes() {
+        let bytes = br#"{ "name" : "Ada" }"#;
+        assert_eq!(Schema::compile(CUSTOMER).unwrap().check(bytes).unwrap().bytes(), bytes);
+    }
+
+    #[test]
+    fn every_violation_names_pointer_and_keyword() {
+        let found = Schema::compile(CUSTOMER).unwrap().check(br#"{"age":3}"#).unwrap_err();
+        let mut places: Vec<_> = found.iter().map(|v| (v.pointer.as_str(), v.keyword.as_str())).collect();
+        places.sort_unstable();
+        assert_eq!(places, [("", "required"), ("/age", "minimum")]);
+    }
+
+    #[test]
+    fn without_a_schema_any_json_passes_and_nothing_else() {
+        assert!(Schema::any().check(b"3").is_ok());
+        for bytes in [&b"{"[..], b"", b"\xff\xfe", b"{\"a\":\"\xc3\"}", b"1 2"] {
+            assert_eq!(Schema::any().check(bytes).unwrap_err()[0].keyword, "json");
+        }
+        let deep = format!("{}{}", "[".repeat(JSON_DEPTH_MAX + 1), "]".repeat(JSON_DEPTH_MAX + 1));
+        assert!(Schema::any().check(deep.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn what_is_no_schema_is_refused() {
+        assert!(matches!(Schema::compile("{"), Err(SchemaError::Json(_))));
+        assert!(matches!(Schema::compile(r#"{"type":"strin"}"#), Err(SchemaError::Schema { .. })));
+        assert!(matches!(Schema::compile(r#"{"$ref":"http://example.com/x.json"}"#), Err(SchemaError::Schema { .. })));
+    }
+}

@@ -1,0 +1,1 @@
+//! HTTP in, validated events to Kafka.

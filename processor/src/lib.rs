@@ -1,0 +1,1 @@
+//! Kafka to wasm to Kafka, exactly once.

@@ -1,0 +1,1 @@
+//! What services import of the control plane: the catalog's snapshot and the artifacts.

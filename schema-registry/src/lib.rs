@@ -1,0 +1,1 @@
+//! The control plane: schemas, functions, jobs, artifacts.
