@@ -1,0 +1,24 @@
+//! What every service is given.
+
+use std::time::Duration;
+
+use crate::{Health, Tasks};
+
+/// What a service is given to live in: where it counts, reports and runs.
+#[derive(Clone)]
+pub struct Frame {
+    /// Its metrics go here; `/metrics` shows them.
+    pub metrics: prometheus::Registry,
+    /// What `/readyz` asks.
+    pub health: Health,
+    /// What runs, and what stops it.
+    pub tasks: Tasks,
+}
+
+impl Frame {
+    /// A frame for one process.
+    #[must_use]
+    pub fn new(drain: Duration) -> Self {
+        Self { metrics: prometheus::Registry::new(), health: Health::default(), tasks: Tasks::new(drain) }
+    }
+}
