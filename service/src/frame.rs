@@ -13,12 +13,19 @@ pub struct Frame {
     pub health: Health,
     /// What runs, and what stops it.
     pub tasks: Tasks,
+    /// Whether traces are exported: where they are not, spans of single events are not made.
+    pub traces: bool,
 }
 
 impl Frame {
     /// A frame for one process.
     #[must_use]
     pub fn new(drain: Duration) -> Self {
-        Self { metrics: prometheus::Registry::new(), health: Health::default(), tasks: Tasks::new(drain) }
+        Self {
+            metrics: prometheus::Registry::new(),
+            health: Health::default(),
+            tasks: Tasks::new(drain),
+            traces: false,
+        }
     }
 }
