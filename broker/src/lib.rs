@@ -226,7 +226,7 @@ pub trait Transactor: Consumer {
     /// [`Class::Abortable`] the transaction is open still, to be aborted.
     fn commit(&mut self, positions: &Positions) -> Result<(), Error>;
 
-    /// Ends the transaction without effect. The caller rewinds.
+    /// Ends the transaction without effect; without an open one it does nothing. The caller rewinds.
     fn abort(&mut self) -> Result<(), Error>;
 }
 

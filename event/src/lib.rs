@@ -23,6 +23,7 @@ pub mod schema;
 
 pub mod decode;
 pub mod header;
+pub mod key;
 
 pub mod contract;
 pub mod digest;

@@ -8,6 +8,9 @@ use serde_json::Value;
 
 /// How many violations of one event are reported; the rest adds nothing for the reader.
 pub const VIOLATIONS_MAX: usize = 20;
+/// The longest message of a violation, in bytes: the validator's own words may quote the whole value, and an event of
+/// 1 MiB that breaks 20 rules would be answered with 20 MiB, and put into a header of its dead letter.
+pub const MESSAGE_BYTES_MAX: usize = 512;
 /// How deep JSON may nest: serde_json's own limit, named here because producers meet it.
 pub const JSON_DEPTH_MAX: usize = 128;
 
@@ -115,9 +118,21 @@ fn violations(validator: &jsonschema::Validator, value: &Value) -> Vec<Violation
         .map(|error| Violation {
             pointer: error.instance_path().to_string(),
             keyword: error.kind().keyword().to_owned(),
-            message: error.to_string(),
+            message: shortened(error.to_string()),
         })
         .collect()
+}
+
+/// A message of at most [`MESSAGE_BYTES_MAX`]: its middle is left out, since the value comes first and the rule last.
+fn shortened(message: String) -> String {
+    const GAP: &str = " … ";
+    if message.len() <= MESSAGE_BYTES_MAX {
+        return message;
+    }
+    let half = (MESSAGE_BYTES_MAX - GAP.len()) / 2;
+    let head = message.floor_char_boundary(half);
+    let tail = message.ceil_char_boundary(message.len() - half);
+    format!("{}{GAP}{}", &message[..head], &message[tail..])
 }
 
 impl fmt::Debug for Schema {
@@ -144,6 +159,15 @@ mod tests {
         let mut places: Vec<_> = found.iter().map(|v| (v.pointer.as_str(), v.keyword.as_str())).collect();
         places.sort_unstable();
         assert_eq!(places, [("", "required"), ("/age", "minimum")]);
+    }
+
+    #[test]
+    fn a_message_that_quotes_a_large_value_is_shortened_in_the_middle() {
+        let event = format!(r#"{{"name":["{}"]}}"#, "ä".repeat(100_000));
+        let found = Schema::compile(CUSTOMER).unwrap().check(event.as_bytes()).unwrap_err();
+        let message = &found[0].message;
+        assert!(message.len() <= MESSAGE_BYTES_MAX, "{} bytes", message.len());
+        assert!(message.starts_with(r#"["ää"#) && message.ends_with(r#"is not of type "string""#), "{message}");
     }
 
     #[test]

@@ -56,6 +56,14 @@ pub struct EventView {
     pub event: EventId,
     /// The topic of its queue.
     pub topic: String,
+    /// The topic of its tenant's results.
+    pub results: String,
+    /// The topic of its tenant's dead letters.
+    pub dead: String,
+    /// CloudEvents `source` of what its job writes: `/jobs/{tenant}/{job}`.
+    pub source: String,
+    /// CloudEvents `type` of its results: `{job}.result`.
+    pub result_type: String,
     /// What it is checked against.
     pub schema: Schema,
     /// JSON pointer to what becomes the record's key.
@@ -314,6 +322,10 @@ impl Catalog {
                 version: job.version,
                 event: route.event.clone(),
                 topic: topic.clone(),
+                results: name::results(&job.tenant),
+                dead: name::dead(&job.tenant),
+                source: format!("/jobs/{}/{}", job.tenant, job.job),
+                result_type: format!("{}.result", job.job),
                 schema,
                 key: route.key.clone(),
                 function: FunctionView {

@@ -1,1 +1,80 @@
 //! Kafka to wasm to Kafka, exactly once.
+//!
+//! ```text
+//! worker ── gather ─► readiness ─► begin ─► step: decode ─► schema ─► function ─► decide ─► encode ─► commit
+//!   ▲                    │ function not there yet: its partitions wait                                 │
+//!   └────────────────────┴──────── abort, rewind to where the batch began ◄────── any error ───────────┘
+//! ```
+//!
+//! A worker is one thread that owns everything it touches: one member of the consumer group with its transactional
+//! producer, and its own instances of the tenants' functions. What workers share is immutable (the catalog's snapshot,
+//! compiled modules) or behind the [`library`]'s lock, which is off the path of an event.
+//!
+//! What happens to an event is decided in [`decide`], which knows no clock, network or broker; what it is decided from is
+//! an [`outcome::Outcome`].
+
+pub mod config;
+pub mod metrics;
+
+pub mod worker;
+
+pub mod batch;
+pub mod readiness;
+
+pub mod step;
+
+pub mod function;
+pub mod library;
+
+pub mod decide;
+pub mod outcome;
+
+pub mod encode;
+
+use std::sync::Arc;
+
+use jobico_broker::{Broker, Retention, TopicSpec};
+use jobico_catalog::{Artifacts, Handle};
+use jobico_event::name;
+use jobico_service::{BoxError, Frame};
+
+pub use config::Config;
+
+/// Starts the workers of this process.
+///
+/// # Errors
+/// The wasm engine cannot be set up on this machine, metrics are registered twice, or the log does not answer.
+pub async fn start(
+    frame: &Frame,
+    config: Config,
+    instance: &str,
+    broker: Arc<dyn Broker>,
+    catalog: Handle,
+    artifacts: Artifacts,
+) -> Result<(), BoxError> {
+    let log =
+        TopicSpec { name: name::LOG.to_owned(), partitions: config.log_partitions, retention: Retention::Default };
+    broker.ensure_topics(&[log]).await?;
+    let metrics = metrics::Metrics::new(&frame.metrics)?;
+    let limits = config.limits();
+    let library = library::Library::new(&limits, config.workers(), artifacts)?;
+    for index in 0..config.workers() {
+        let worker = worker::Worker {
+            name: format!("{}-{index}", config.pool),
+            group: name::processor_group(&config.pool),
+            transactional_id: name::transactional_id(&config.pool, instance, index),
+            pool: config.pool.clone(),
+            gather: config.gather_limits(),
+            limits: limits.clone(),
+            traces: frame.traces,
+            broker: broker.clone(),
+            catalog: catalog.clone(),
+            library: library.clone(),
+            metrics: metrics.clone(),
+            health: frame.health.component("processor"),
+            stop: frame.tasks.stop_token(),
+        };
+        frame.tasks.spawn_thread(&format!("worker-{index}"), move || worker.run())?;
+    }
+    Ok(())
+}

@@ -1,1 +1,14 @@
-//! What services import of the control plane: the catalog's snapshot and the artifacts.
+//! What other services import of the control plane: the catalog as a snapshot that is swapped whole, and the artifacts.
+//!
+//! ```text
+//! _schemas, jobico.catalog ─► Follower ─► event::snapshot::Catalog ─► Arc<Snapshot> ─► Handle::load, Handle::changed
+//! digest ─► artifact::Cache (disk, verified) ─► artifact folder of this machine, or the registry over HTTP
+//! ```
+//!
+//! Nobody asks the registry on the data path: while it is down, everything that was deployed keeps running.
+
+pub mod artifact;
+pub mod follow;
+
+pub use artifact::{ArtifactError, Artifacts};
+pub use follow::{Handle, start};

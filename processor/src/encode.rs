@@ -1,0 +1,211 @@
+//! Actions as records: their headers, made in buffers that are used again for the next event.
+
+use std::ops::Range;
+
+use jobico_broker::{Outgoing, Record};
+use jobico_event::dead_letter::Cause;
+use jobico_event::function_log::Line;
+use jobico_event::header;
+use jobico_event::snapshot::{EventView, QueueView};
+use jobico_event::{name, result::Status};
+use jobico_service::trace::Carried;
+use smallvec::SmallVec;
+
+use crate::decide::Action;
+use crate::function::LogLine;
+
+/// More headers than this go to the heap.
+const HEADERS_INLINE: usize = 20;
+/// How often a function has run on an event when its outcome is written: there are no retries yet.
+const ATTEMPTS: u32 = 1;
+
+/// The event that records are written because of.
+pub struct Source<'a> {
+    /// Its record.
+    pub record: Record<'a>,
+    /// Its `ce_id`, or one made from its coordinates.
+    pub id: &'a str,
+    /// The trace that it belongs to.
+    pub trace: &'a Carried,
+}
+
+/// The headers of one record: names, and values in one buffer.
+#[derive(Debug, Default)]
+pub struct Headers {
+    text: String,
+    entries: Vec<(&'static str, Range<usize>)>,
+}
+
+impl Headers {
+    fn begin(&mut self) {
+        self.text.clear();
+        self.entries.clear();
+    }
+
+    fn add_str(&mut self, name: &'static str, value: &str) {
+        let start = self.text.len();
+        self.text.push_str(value);
+        self.entries.push((name, start..self.text.len()));
+    }
+
+    fn add_number(&mut self, name: &'static str, value: u64) {
+        let start = self.text.len();
+        self.text.push_str(itoa::Buffer::new().format(value));
+        self.entries.push((name, start..self.text.len()));
+    }
+
+    /// Coordinates of the source record, which make an id that is the same whenever the event is done again.
+    fn add_id(&mut self, source: &Source<'_>, suffix: &str) {
+        let start = self.text.len();
+        push_coordinates(&mut self.text, &source.record);
+        self.text.push_str(suffix);
+        self.entries.push((header::CE_ID, start..self.text.len()));
+    }
+
+    fn add_origin(&mut self, record: &Record<'_>) {
+        self.add_str(header::ORIGIN_TOPIC, record.topic());
+        self.add_number(header::ORIGIN_PARTITION, record.partition().unsigned_abs().into());
+        self.add_number(header::ORIGIN_OFFSET, record.offset().unsigned_abs());
+    }
+
+    fn add_trace(&mut self, trace: &Carried) {
+        if let Some(traceparent) = &trace.traceparent {
+            self.add_str(header::TRACEPARENT, traceparent);
+        }
+        if let Some(tracestate) = &trace.tracestate {
+            self.add_str(header::TRACESTATE, tracestate);
+        }
+    }
+
+    fn slices(&self) -> SmallVec<[(&str, &[u8]); HEADERS_INLINE]> {
+        self.entries.iter().map(|(name, range)| (*name, self.text[range.clone()].as_bytes())).collect()
+    }
+}
+
+/// `{topic}-{partition}-{offset}`: the id of an event whose producer gave it none.
+pub fn push_coordinates(text: &mut String, record: &Record<'_>) {
+    let mut digits = itoa::Buffer::new();
+    text.push_str(record.topic());
+    text.push('-');
+    text.push_str(digits.format(record.partition()));
+    text.push('-');
+    text.push_str(digits.format(record.offset()));
+}
+
+/// Gives the record of `action` to `produce`.
+///
+/// # Errors
+/// What `produce` gave.
+pub fn action<E>(
+    headers: &mut Headers,
+    action: &Action<'_>,
+    source: &Source<'_>,
+    event: &EventView,
+    produce: impl FnOnce(&Outgoing<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    match action {
+        Action::Result { status, code, value } => {
+            result_headers(headers, source, event, *status, *code);
+            let key = source.record.key();
+            produce(&Outgoing { topic: &event.results, key, value: *value, headers: &headers.slices() })
+        }
+        Action::Event { onward, data } => {
+            headers.begin();
+            headers.add_str(header::CE_SPECVERSION, "1.0");
+            headers.add_id(source, ".next");
+            headers.add_str(header::CE_SOURCE, &event.source);
+            headers.add_str(header::CE_TYPE, onward.event.as_str());
+            headers.add_str(header::CONTENT_TYPE, "application/json");
+            headers.add_trace(source.trace);
+            let key = onward.key.as_deref().and_then(|pointer| jobico_event::key::record_key(pointer, data));
+            let value = Some(&**data);
+            produce(&Outgoing { topic: &onward.topic, key: key.as_deref(), value, headers: &headers.slices() })
+        }
+        Action::DeadLetter(cause) => dead_letter(headers, cause, source, &event.dead, Some(event), produce),
+    }
+}
+
+fn result_headers(headers: &mut Headers, source: &Source<'_>, event: &EventView, status: Status, code: u64) {
+    headers.begin();
+    headers.add_str(header::CE_SPECVERSION, "1.0");
+    headers.add_id(source, ".0");
+    headers.add_str(header::CE_SOURCE, &event.source);
+    headers.add_str(header::CE_TYPE, &event.result_type);
+    headers.add_str(header::STATUS, status.as_str());
+    headers.add_number(header::CODE, code);
+    headers.add_str(header::JOB, event.job.as_str());
+    headers.add_str(header::FUNCTION, &event.function.label);
+    headers.add_str(header::EVENT, source.id);
+    headers.add_origin(&source.record);
+    headers.add_number(header::ATTEMPTS, ATTEMPTS.into());
+    headers.add_str(header::INDEX, "0/1");
+    headers.add_trace(source.trace);
+}
+
+/// Gives the dead letter of an event to `produce`: its bytes, key and headers as they came, and the cause.
+///
+/// # Errors
+/// What `produce` gave.
+pub fn dead_letter<E>(
+    headers: &mut Headers,
+    cause: &Cause,
+    source: &Source<'_>,
+    topic: &str,
+    event: Option<&EventView>,
+    produce: impl FnOnce(&Outgoing<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    headers.begin();
+    headers.add_str(header::ERROR_STAGE, cause.stage.as_str());
+    headers.add_str(header::ERROR_CODE, cause.code);
+    headers.add_str(header::ERROR_MESSAGE, clip(&cause.message, ERROR_MESSAGE_BYTES_MAX));
+    headers.add_origin(&source.record);
+    headers.add_str(header::EVENT, source.id);
+    headers.add_number(header::ATTEMPTS, ATTEMPTS.into());
+    if let Some(event) = event {
+        headers.add_str(header::JOB, event.job.as_str());
+        headers.add_str(header::FUNCTION, &event.function.label);
+    }
+    let ours = headers.slices();
+    let theirs = source.record.headers().filter(|(name, _)| ours.iter().all(|(our, _)| our != name));
+    let all: SmallVec<[(&str, &[u8]); HEADERS_INLINE]> = theirs.chain(ours.iter().copied()).collect();
+    produce(&Outgoing { topic, key: source.record.key(), value: source.record.value(), headers: &all })
+}
+
+/// Bytes of a dead letter's message: twenty violations with their pointers fit.
+const ERROR_MESSAGE_BYTES_MAX: usize = 4 << 10;
+
+/// The longest start of `text` within `bytes_max` that ends at a character.
+fn clip(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
+}
+
+/// Gives the record of a line that a function logged to `produce`.
+///
+/// # Errors
+/// What `produce` gave.
+pub fn log_line<E>(
+    index: usize,
+    line: &LogLine,
+    source: &Source<'_>,
+    queue: &QueueView,
+    event: &EventView,
+    produce: impl FnOnce(&Outgoing<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let record = Line {
+        tenant: queue.tenant.clone(),
+        job: event.job.clone(),
+        function: event.function.label.clone(),
+        event: source.id.to_owned(),
+        level: line.level,
+        message: line.message.clone(),
+        line: u32::try_from(index).unwrap_or(u32::MAX),
+        topic: source.record.topic().to_string(),
+        partition: source.record.partition(),
+        offset: source.record.offset(),
+        at: String::new(),
+    };
+    let value = serde_json::to_vec(&record).expect("a line holds strings and numbers alone, which JSON can write");
+    let tenant = queue.tenant.as_str().as_bytes();
+    let headers = [(header::TENANT, tenant), (header::CONTENT_TYPE, header::JSON)];
+    produce(&Outgoing { topic: name::LOG, key: Some(tenant), value: Some(&value), headers: &headers })
+}

@@ -1,0 +1,85 @@
+//! The one wasm engine of a process: compiler settings, the pool of instances, and the clock that ends long calls.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::config::{EPOCH_TICK, Limits};
+
+/// Address space kept for one linear memory. With 4 GiB every 32-bit address is in it, and compiled code needs no bounds
+/// checks; it is reserved, not used.
+const MEMORY_RESERVATION_BYTES: u64 = 4 << 30;
+/// What of a memory stays resident when its instance goes: zeroing this much is cheaper than giving it back.
+const MEMORY_KEEP_RESIDENT_BYTES: usize = 64 << 10;
+/// Stack of one call.
+const STACK_BYTES_MAX: usize = 512 << 10;
+/// Room for an instance's own structures (globals, imports, tables of functions).
+const INSTANCE_BYTES_MAX: usize = 4 << 20;
+
+/// The engine.
+#[derive(Clone)]
+pub struct Engine {
+    pub(super) wasm: wasmtime::Engine,
+    clock: Arc<Clock>,
+}
+
+/// Stops the ticking when the last engine handle goes.
+struct Clock(Arc<AtomicBool>);
+
+impl Drop for Clock {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Engine")
+    }
+}
+
+impl Engine {
+    /// An engine whose pool has a place for each of `limits.instances`.
+    ///
+    /// # Errors
+    /// The machine lacks the address space for the pool, or has no thread left.
+    pub fn new(limits: &Limits) -> wasmtime::Result<Self> {
+        let instances = u32::try_from(limits.instances).unwrap_or(u32::MAX);
+        let mut pool = PoolingAllocationConfig::new();
+        pool.total_core_instances(instances)
+            .total_memories(instances)
+            .total_tables(instances)
+            .max_memories_per_module(1)
+            .max_tables_per_module(1)
+            .max_core_instance_size(INSTANCE_BYTES_MAX)
+            .max_memory_size(limits.memory_bytes)
+            .table_elements(limits.table_elements)
+            .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT_BYTES)
+            .max_unused_warm_slots(instances.min(64));
+        let mut config = Config::new();
+        config
+            .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+            .memory_reservation(MEMORY_RESERVATION_BYTES)
+            .max_wasm_stack(STACK_BYTES_MAX)
+            .epoch_interruption(true)
+            .wasm_backtrace_max_frames(None);
+        let wasm = wasmtime::Engine::new(&config)?;
+        let stopped = Arc::new(AtomicBool::new(false));
+        let (weak, stop) = (wasm.weak(), stopped.clone());
+        std::thread::Builder::new().name("epoch".to_owned()).spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                std::thread::sleep(EPOCH_TICK);
+                let Some(engine) = weak.upgrade() else { return };
+                engine.increment_epoch();
+            }
+        })?;
+        Ok(Self { wasm, clock: Arc::new(Clock(stopped)) })
+    }
+
+    /// How many handles there are on this engine; for tests.
+    #[must_use]
+    pub fn handles(&self) -> usize {
+        Arc::strong_count(&self.clock)
+    }
+}

@@ -1,0 +1,104 @@
+//! Why a function did not answer.
+
+use std::fmt;
+
+use jobico_event::dead_letter::{Cause, Stage};
+use wasmtime::Trap;
+
+/// Where in a function's life it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// The module does not compile or link.
+    Module,
+    /// While it was made ready: its start function, `_initialize`, `_start`, `ver` or `init`.
+    Init,
+    /// In `malloc`.
+    Malloc,
+    /// In the function itself.
+    Call,
+    /// In `free`, after it had answered.
+    Free,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Module => "module",
+            Self::Init => "init",
+            Self::Malloc => "malloc",
+            Self::Call => "call",
+            Self::Free => "free",
+        })
+    }
+}
+
+/// What went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A wasm trap, an exit, or a host call that was refused.
+    Trap,
+    /// The call took longer than it may.
+    Timeout,
+    /// It trapped after it was refused memory.
+    Memory,
+    /// It used up its stack.
+    Stack,
+    /// It broke the contract: a pointer outside its memory, an export that is missing.
+    Abi,
+    /// The module cannot be used at all.
+    Module,
+}
+
+impl Kind {
+    /// As the header `jobico-error-code` and the metric's label have it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trap => "trap",
+            Self::Timeout => "timeout",
+            Self::Memory => "memory",
+            Self::Stack => "stack",
+            Self::Abi => "abi",
+            Self::Module => "module",
+        }
+    }
+}
+
+/// A function's failure.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{phase}: {message}")]
+pub struct Fault {
+    /// Where.
+    pub phase: Phase,
+    /// What.
+    pub kind: Kind,
+    /// In words.
+    pub message: String,
+}
+
+impl Fault {
+    pub(super) fn abi(phase: Phase, message: impl Into<String>) -> Self {
+        Self { phase, kind: Kind::Abi, message: message.into() }
+    }
+
+    /// Classes an error of wasmtime; `refused_memory` says whether the instance was refused memory before it.
+    pub(super) fn from_wasm(phase: Phase, error: &wasmtime::Error, refused_memory: bool) -> Self {
+        let (kind, message) = match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) => (Kind::Timeout, "it ran longer than it may".to_owned()),
+            Some(Trap::StackOverflow) => (Kind::Stack, "it used up its stack".to_owned()),
+            Some(trap) if refused_memory => {
+                (Kind::Memory, format!("it was refused memory over its limit, and then: {trap}"))
+            }
+            Some(trap) => (Kind::Trap, trap.to_string()),
+            None if phase == Phase::Module => (Kind::Module, format!("{error:#}")),
+            None => (Kind::Trap, format!("{error:#}")),
+        };
+        Self { phase, kind, message }
+    }
+
+    /// As a dead letter tells it.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        Cause { stage: Stage::Function, code: self.kind.as_str(), message: self.to_string().into() }
+    }
+}

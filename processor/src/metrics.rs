@@ -1,0 +1,153 @@
+//! What a processor counts. Counts of a batch are taken over once it is committed, so that an aborted batch counts once.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jobico_event::TenantId;
+use jobico_event::dead_letter::Cause;
+use prometheus::{CounterVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+use crate::outcome::Outcome;
+
+/// The metrics of a processor.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// Events done, by tenant and outcome (`ok`, `error`, `dead`).
+    pub events: IntCounterVec,
+    /// Dead letters, by stage and code.
+    pub dead_letters: IntCounterVec,
+    /// Seconds spent in functions, by tenant.
+    pub function_seconds: CounterVec,
+    /// Events in a transaction.
+    pub batch_events: Histogram,
+    /// Seconds from the begin of a transaction to its commit.
+    pub batch_seconds: Histogram,
+    /// Seconds that a commit took.
+    pub commit_seconds: Histogram,
+    /// Batches given up, by the class of the error.
+    pub aborts: IntCounterVec,
+    /// Instances made.
+    pub instances_made: IntCounter,
+    /// Instances kept.
+    pub instances: IntGauge,
+    /// Members made anew after an error.
+    pub rebuilds: IntCounter,
+}
+
+/// Buckets of [`Metrics::batch_events`].
+const BATCH_BUCKETS: [f64; 9] = [1.0, 2.0, 5.0, 20.0, 100.0, 500.0, 2_000.0, 5_000.0, 10_000.0];
+/// Buckets of times, seconds.
+const SECONDS_BUCKETS: [f64; 11] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+impl Metrics {
+    /// Registers the metrics.
+    ///
+    /// # Errors
+    /// They are registered already.
+    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let histogram = |name: &str, help: &str, buckets: &[f64]| {
+            Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))
+        };
+        let metrics = Self {
+            events: IntCounterVec::new(
+                Opts::new("jobico_processor_events_total", "Events done"),
+                &["tenant", "outcome"],
+            )?,
+            dead_letters: IntCounterVec::new(
+                Opts::new("jobico_processor_dead_letters_total", "Dead letters written"),
+                &["stage", "code"],
+            )?,
+            function_seconds: CounterVec::new(
+                Opts::new("jobico_processor_function_seconds_total", "Time spent in functions"),
+                &["tenant"],
+            )?,
+            batch_events: histogram("jobico_processor_batch_events", "Events in a transaction", &BATCH_BUCKETS)?,
+            batch_seconds: histogram("jobico_processor_batch_seconds", "Time from begin to commit", &SECONDS_BUCKETS)?,
+            commit_seconds: histogram("jobico_processor_commit_seconds", "Time of a commit", &SECONDS_BUCKETS)?,
+            aborts: IntCounterVec::new(Opts::new("jobico_processor_aborts_total", "Batches given up"), &["class"])?,
+            instances_made: IntCounter::new("jobico_processor_instances_made_total", "Instances of functions made")?,
+            instances: IntGauge::new("jobico_processor_instances", "Instances of functions kept")?,
+            rebuilds: IntCounter::new("jobico_processor_rebuilds_total", "Members made anew after an error")?,
+        };
+        let all: [Box<dyn prometheus::core::Collector>; 10] = [
+            Box::new(metrics.events.clone()),
+            Box::new(metrics.dead_letters.clone()),
+            Box::new(metrics.function_seconds.clone()),
+            Box::new(metrics.batch_events.clone()),
+            Box::new(metrics.batch_seconds.clone()),
+            Box::new(metrics.commit_seconds.clone()),
+            Box::new(metrics.aborts.clone()),
+            Box::new(metrics.instances_made.clone()),
+            Box::new(metrics.instances.clone()),
+            Box::new(metrics.rebuilds.clone()),
+        ];
+        for collector in all {
+            registry.register(collector)?;
+        }
+        Ok(metrics)
+    }
+
+    /// Takes over what a committed batch counted.
+    pub fn take_over(&self, tally: &mut Tally) {
+        for (tenant, counts) in tally.tenants.drain() {
+            let outcomes = [("ok", counts.ok), ("error", counts.error), ("dead", counts.dead)];
+            for (outcome, count) in outcomes.into_iter().filter(|(_, count)| *count > 0) {
+                self.events.with_label_values(&[tenant.as_str(), outcome]).inc_by(count);
+            }
+            self.function_seconds.with_label_values(&[tenant.as_str()]).inc_by(counts.function_time.as_secs_f64());
+        }
+        for ((stage, code), count) in tally.dead.drain() {
+            self.dead_letters.with_label_values(&[stage, code]).inc_by(count);
+        }
+        self.instances_made.inc_by(std::mem::take(&mut tally.instances_made));
+    }
+}
+
+/// What one batch counts.
+#[derive(Debug, Default)]
+pub struct Tally {
+    tenants: HashMap<TenantId, Counts>,
+    dead: HashMap<(&'static str, &'static str), u64>,
+    /// Instances made.
+    pub instances_made: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    ok: u64,
+    error: u64,
+    dead: u64,
+    function_time: Duration,
+}
+
+impl Tally {
+    /// Counts an event that its function answered, and the time it took.
+    pub fn count(&mut self, tenant: &TenantId, outcome: &Outcome, function_time: Duration) {
+        let counts = self.counts(tenant);
+        counts.function_time += function_time;
+        match outcome {
+            Outcome::Answered { code: 0 } => counts.ok += 1,
+            Outcome::Answered { .. } => counts.error += 1,
+            // Counted with their cause, by `count_dead`.
+            Outcome::Failed(_) | Outcome::Refused(_) => {}
+        }
+    }
+
+    /// Counts a dead letter.
+    pub fn count_dead(&mut self, tenant: &TenantId, cause: &Cause) {
+        self.counts(tenant).dead += 1;
+        *self.dead.entry((cause.stage.as_str(), cause.code)).or_default() += 1;
+    }
+
+    /// Forgets what was counted: the batch does not count.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn counts(&mut self, tenant: &TenantId) -> &mut Counts {
+        if !self.tenants.contains_key(tenant) {
+            self.tenants.insert(tenant.clone(), Counts::default());
+        }
+        self.tenants.get_mut(tenant).expect("it was there or has just been put there")
+    }
+}

@@ -1,0 +1,198 @@
+//! A worker: one thread, one member of the pool's group, one transactional producer.
+//!
+//! ```text
+//! starting ── joined ──► running ── stop ──► stopped
+//!    ▲                      │ error: abort, rewind, wait, go on; a fatal one, or an abort that fails:
+//!    └────── rebuilding ◄───┘ drop the member and join again
+//! ```
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jobico_broker::{Batch, Broker, Class, Error, GatherLimits, Membership, Transactor};
+use jobico_catalog::Handle;
+use jobico_service::BoxError;
+use jobico_service::health::Component;
+use tokio_util::sync::CancellationToken;
+
+use crate::batch;
+use crate::config::Limits;
+use crate::library::Library;
+use crate::metrics::Metrics;
+use crate::readiness::{Since, Waiting};
+use crate::step::Stepper;
+
+/// How long a worker waits for events at most; a new catalog, a compiled module and a stop are noticed after it.
+const GATHER_WAIT: Duration = Duration::from_millis(50);
+/// The first wait after an error; it doubles with each error in a row.
+const BACKOFF_MIN: Duration = Duration::from_millis(20);
+/// The longest wait after an error.
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+/// A worker, before it runs.
+pub struct Worker {
+    /// Its name, for logs.
+    pub name: String,
+    /// The group it joins.
+    pub group: String,
+    /// Its transactional id, the same after a restart.
+    pub transactional_id: String,
+    /// The pool whose queues it reads.
+    pub pool: String,
+    /// How much one batch takes.
+    pub gather: GatherLimits,
+    /// What one call may use.
+    pub limits: Limits,
+    /// Whether traced events get spans.
+    pub traces: bool,
+    /// The log.
+    pub broker: Arc<dyn Broker>,
+    /// The catalog.
+    pub catalog: Handle,
+    /// The modules.
+    pub library: Library,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// How it does.
+    pub health: Component,
+    /// When to stop.
+    pub stop: CancellationToken,
+}
+
+/// How a run of a member ended.
+enum End {
+    /// The process stops.
+    Stopped,
+    /// The member is of no more use.
+    Broken(Error),
+}
+
+impl Worker {
+    /// Works until it is told to stop. Errors of the log are survived here.
+    ///
+    /// # Errors
+    /// None today; the signature is that of a task.
+    pub fn run(self) -> Result<(), BoxError> {
+        let instances_max = self.library.instances_max_per_worker();
+        let mut stepper = Stepper::new(self.limits.clone(), self.library.clone(), instances_max, self.traces);
+        let mut backoff = Backoff::default();
+        while !self.stop.is_cancelled() {
+            match self.join() {
+                Ok(mut member) => {
+                    self.health.ready();
+                    match self.work(&mut *member, &mut stepper, &mut backoff) {
+                        End::Stopped => return Ok(()),
+                        End::Broken(error) => {
+                            tracing::warn!(worker = self.name, %error, "the member is made anew; nothing is lost");
+                            self.metrics.rebuilds.inc();
+                        }
+                    }
+                }
+                Err(error) => self.health.failing(&error),
+            }
+            self.pause(backoff.next());
+        }
+        Ok(())
+    }
+
+    fn join(&self) -> Result<Box<dyn Transactor>, Error> {
+        let membership = Membership { group: self.group.clone(), client_id: format!("jobico-processor-{}", self.name) };
+        self.broker.join_transactional(&membership, &self.transactional_id)
+    }
+
+    fn work(&self, member: &mut dyn Transactor, stepper: &mut Stepper, backoff: &mut Backoff) -> End {
+        let (mut batch, mut waiting) = (Batch::new(), Waiting::default());
+        let mut subscribed = None;
+        loop {
+            if self.stop.is_cancelled() {
+                return End::Stopped;
+            }
+            match self.turn(member, stepper, &mut batch, &mut waiting, &mut subscribed) {
+                Ok(()) => backoff.reset(),
+                Err(error) => {
+                    self.metrics.aborts.with_label_values(&[&error.class.to_string()]).inc();
+                    stepper.tally.clear();
+                    if let Err(error) = recover(member, &batch, error) {
+                        return End::Broken(error);
+                    }
+                    self.pause(backoff.next());
+                }
+            }
+        }
+    }
+
+    /// One turn: follow the catalog, gather a batch, do it.
+    fn turn(
+        &self,
+        member: &mut dyn Transactor,
+        stepper: &mut Stepper,
+        batch: &mut Batch,
+        waiting: &mut Waiting,
+        subscribed: &mut Option<u64>,
+    ) -> Result<(), Error> {
+        // The revision is read before the snapshot: a swap between the two is seen in the next turn at the latest.
+        let now = Since { revision: self.catalog.revision(), settled: self.library.settled() };
+        let snapshot = self.catalog.load();
+        batch.clear();
+        if *subscribed != Some(now.revision) {
+            member.subscribe(&snapshot.topics_of_pool(&self.pool))?;
+            *subscribed = Some(now.revision);
+        }
+        waiting.let_go(member, now)?;
+        member.gather(batch, &self.gather, GATHER_WAIT)?;
+        stepper.release_modules();
+        waiting
+            .hold_back(batch, member, now, |topic| snapshot.queue(topic).is_some_and(|queue| stepper.prepare(queue)))?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        batch::run(batch, &snapshot, stepper, member, &self.metrics)?;
+        self.metrics.take_over(&mut stepper.tally);
+        self.metrics.instances.set(i64::try_from(stepper.instances()).unwrap_or(i64::MAX));
+        Ok(())
+    }
+
+    /// Waits, but not longer than until the stop.
+    fn pause(&self, wait: Duration) {
+        let until = Instant::now() + wait;
+        while !self.stop.is_cancelled() {
+            match until.checked_duration_since(Instant::now()) {
+                Some(rest) if !rest.is_zero() => std::thread::sleep(rest.min(GATHER_WAIT)),
+                _ => return,
+            }
+        }
+    }
+}
+
+/// Ends what an error left open, so that the batch is done again from where it began.
+///
+/// # Errors
+/// The member is of no more use.
+fn recover(member: &mut dyn Transactor, batch: &Batch, error: Error) -> Result<(), Error> {
+    tracing::warn!(%error, class = %error.class, "a batch is given up and done again");
+    match error.class {
+        Class::Fatal => Err(error),
+        Class::Retriable | Class::Abortable => {
+            member.abort()?;
+            member.rewind(&batch.first_offsets())
+        }
+    }
+}
+
+/// Waits that grow.
+#[derive(Debug, Default)]
+struct Backoff {
+    errors: u32,
+}
+
+impl Backoff {
+    fn next(&mut self) -> Duration {
+        let wait = BACKOFF_MIN.saturating_mul(1 << self.errors.min(10)).min(BACKOFF_MAX);
+        self.errors += 1;
+        wait
+    }
+
+    fn reset(&mut self) {
+        self.errors = 0;
+    }
+}
