@@ -181,7 +181,8 @@ impl Group {
         self.stale = false;
         self.generation += 1;
         let active = self.members.iter().filter(|(_, member)| member.active);
-        let mut targets = assignment::assign(active.map(|(id, member)| (*id, &member.topics, &member.owned)), partitions_of);
+        let mut targets =
+            assignment::assign(active.map(|(id, member)| (*id, &member.topics, &member.owned)), partitions_of);
         for (id, member) in &mut self.members {
             member.target = targets.remove(id).unwrap_or_default();
             member.behind |= member.target != member.owned;
