@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use jobico_broker::{Batch, Consumer, GatherLimits, Positions};
+use jobico_broker::{Batch, GatherLimits, Positions};
 
 use crate::fixture::{
     ANY, Fixture, PATIENCE, Seen, TURN, gather, next_offsets, numbers, partition, record, set, settle, turn, until,
