@@ -209,7 +209,9 @@ fn prepare(module: &Module, main: &str, store: &mut Store<Host>) -> Result<Expor
     let free = if let Ok(free) = instance.get_typed_func(&mut *store, "free") {
         Free::Pointer(free)
     } else {
-        Free::Sized(instance.get_typed_func(&mut *store, "free").map_err(|_| missing("free", "(i32) or free(i32, i32)"))?)
+        Free::Sized(
+            instance.get_typed_func(&mut *store, "free").map_err(|_| missing("free", "(i32) or free(i32, i32)"))?,
+        )
     };
     if instance.get_func(&mut *store, "init").is_some() {
         let init = instance.get_typed_func::<(), ()>(&mut *store, "init").map_err(|_| missing("init", "()"))?;
