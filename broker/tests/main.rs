@@ -25,3 +25,4 @@ mod conformance;
 
 mod durability;
 mod faults;
+mod many;
