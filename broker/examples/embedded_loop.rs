@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run --release -p jobico-broker --example embedded_loop -- [events=500000] [batch=10000] [partitions=6] [value=200] \
-//!     [workers=1] [callers=64]
+//!     [workers=1] [callers=64] [fsync=0]
 //! ```
 //!
 //! Appends by `callers` tasks, one record a call; the loop of a processor (gather, produce each record with three headers,
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use jobico_broker::embedded::{Embedded, Settings};
+use jobico_broker::embedded::{Embedded, Fsync, Settings};
 use jobico_broker::{Append, Batch, Broker, GatherLimits, Membership, Outgoing, Retention, Start, TopicSpec};
 
 const HEADERS: [(&str, &[u8]); 3] =
@@ -28,15 +28,24 @@ type Numbers = BTreeMap<&'static str, usize>;
 
 #[tokio::main]
 async fn main() {
-    let mut numbers: Numbers =
-        [("events", 500_000), ("batch", 10_000), ("partitions", 6), ("value", 200), ("workers", 1), ("callers", 64)]
-            .into();
+    let mut numbers: Numbers = [
+        ("events", 500_000),
+        ("batch", 10_000),
+        ("partitions", 6),
+        ("value", 200),
+        ("workers", 1),
+        ("callers", 64),
+        ("fsync", 0),
+    ]
+    .into();
     for argument in std::env::args().skip(1) {
         let (name, value) = argument.split_once('=').expect("arguments are name=value");
         *numbers.get_mut(name).expect("a name of those above") = value.parse().unwrap();
     }
     let folder = tempfile::tempdir().unwrap();
-    let log = Embedded::open(&folder.path().join("log.sqlite"), Settings::default()).unwrap();
+    let fsync = if numbers["fsync"] == 0 { Fsync::AtCheckpoints } else { Fsync::EachCommit };
+    let settings = Settings { fsync, ..Settings::default() };
+    let log = Embedded::open(&folder.path().join("log.sqlite"), settings).unwrap();
     let spec = |name: &str| TopicSpec {
         name: name.to_owned(),
         partitions: numbers["partitions"] as u32,

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::embedded::lock::Lock;
 use crate::embedded::store::Store;
-use crate::embedded::{Settings, Sync};
+use crate::embedded::{Fsync, Settings};
 use crate::local::{AtOnce, Core, Log};
 use crate::{Append, Batch, Start, TopicSpec};
 
@@ -36,7 +36,7 @@ impl Scene {
 
     fn open(folder: TempDir) -> Self {
         let path = folder.path().join("log.sqlite");
-        let (store, loaded) = Store::open(&path, Sync::Eventually, Lock::take(&path).unwrap()).unwrap();
+        let (store, loaded) = Store::open(&path, Fsync::AtCheckpoints, Lock::take(&path).unwrap()).unwrap();
         let (readers, now) = (store.readers(), Arc::new(AtomicI64::new(0)));
         let clock = now.clone();
         let core = Core::new(Box::new(store), loaded, Box::new(move || clock.load(Ordering::Relaxed)));
@@ -53,7 +53,7 @@ impl Scene {
             headers: Vec::new(),
         };
         let answers = wait(self.log.append(records.into_iter().map(append).collect()));
-        answers.into_iter().map(|answer| answer.unwrap().offset).last().unwrap()
+        answers.into_iter().map(|answer| answer.unwrap().offset).next_back().unwrap()
     }
 
     fn sweep(&mut self, now_ms: i64) {
