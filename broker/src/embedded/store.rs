@@ -85,14 +85,6 @@ fn configure(connection: &Connection, fsync: Fsync) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)
 }
 
-#[cfg(test)]
-impl Store {
-    /// SQLite's own number of how it syncs.
-    fn synchronous(&self) -> i32 {
-        self.writing().pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap()
-    }
-}
-
 impl Storage for Store {
     fn write(&self, writes: &[Write], now_ms: i64) -> Result<(), Error> {
         self.transact("write", |transaction| {
@@ -154,16 +146,4 @@ impl Storage for Store {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn records_reach_the_disk_when_it_was_asked() {
-        for (fsync, expected) in [(Fsync::AtCheckpoints, 1), (Fsync::EachCommit, 2)] {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("log.sqlite");
-            let (store, _) = Store::open(&path, fsync, Lock::take(&path).unwrap()).unwrap();
-            assert_eq!(store.synchronous(), expected, "{fsync:?}");
-        }
-    }
-}
+mod tests;
