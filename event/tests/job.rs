@@ -99,7 +99,7 @@ fn meaning(text: &str) -> JobFile {
 
 /// The faults of a file, as the user sees them.
 fn faults(text: &str) -> Vec<String> {
-    job::parse(text).unwrap_err().iter().map(Fault::to_string).collect()
+    job::parse(text).expect_err("the file has a fault").iter().map(Fault::to_string).collect()
 }
 
 #[test]
