@@ -51,6 +51,7 @@ pub fn load(text: &str) -> Result<Rc<Node<'_>>, Fault> {
         return Err(fault(Mark { line: 1, column: 1 }, message));
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    printable(text)?;
     let mut builder = Builder::default();
     let mut parser = Parser::new(StrInput::new(text));
     while let Some(next) = parser.next_event() {
@@ -64,6 +65,19 @@ pub fn load(text: &str) -> Result<Rc<Node<'_>>, Fault> {
         )
     };
     builder.root.ok_or_else(nothing)
+}
+
+/// YAML knows no control characters (1.2.2, §5.1); the parser lets some through.
+fn printable(text: &str) -> Result<(), Fault> {
+    let control = |character: char| character.is_ascii_control() && !matches!(character, '\t' | '\n' | '\r');
+    let Some((line, index)) =
+        text.lines().enumerate().find_map(|(line, text)| Some((line, text.chars().position(control)?)))
+    else {
+        return Ok(());
+    };
+    let narrow = |number: usize| u32::try_from(number + 1).unwrap_or(u32::MAX);
+    let at = Mark { line: narrow(line), column: narrow(index) };
+    Err(fault(at, "not YAML: a control character stands here".to_owned()))
 }
 
 fn fault(mark: Mark, message: String) -> Fault {
