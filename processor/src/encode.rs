@@ -1,6 +1,5 @@
 //! Actions as records: their headers, made in buffers that are used again for the next event.
 
-use std::fmt::Write as _;
 use std::ops::Range;
 
 use jobico_broker::{Outgoing, Record};
@@ -41,13 +40,6 @@ impl Headers {
     fn begin(&mut self) {
         self.text.clear();
         self.entries.clear();
-    }
-
-    fn add(&mut self, name: &'static str, value: impl std::fmt::Display) {
-        let start = self.text.len();
-        // Writing to a String cannot fail.
-        let _ = write!(self.text, "{value}");
-        self.entries.push((name, start..self.text.len()));
     }
 
     fn add_str(&mut self, name: &'static str, value: &str) {

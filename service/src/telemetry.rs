@@ -37,11 +37,17 @@ pub fn start(format: LogFormat) -> Result<Telemetry, BoxError> {
     let output = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal);
     let output = if json { output.json().flatten_event(true).boxed() } else { output.boxed() };
 
-    let provider = std::env::var(OTLP_ENDPOINT).is_ok().then(exporter).transpose()?;
+    let provider = is_exporting().then(exporter).transpose()?;
     let traces =
         provider.as_ref().map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("jobico")));
     tracing_subscriber::registry().with(traces).with(output.with_filter(filter)).try_init()?;
     Ok(Telemetry { provider })
+}
+
+/// Whether traces go anywhere. Asked once, at the start.
+#[must_use]
+pub fn is_exporting() -> bool {
+    std::env::var(OTLP_ENDPOINT).is_ok()
 }
 
 fn exporter() -> Result<SdkTracerProvider, BoxError> {

@@ -1,0 +1,66 @@
+//! What rust-rdkafka does not offer, or not fast enough: the only `unsafe` of this crate.
+//!
+//! - [`batch_queue`]: many messages per call (`rd_kafka_consume_batch_queue`), with topic and offset of end-of-partition
+//!   events. rust-rdkafka makes an event object, a reference count and two clock readings per message.
+//! - [`sender`]: produce by topic handle and with headers built in place. rust-rdkafka looks the topic up by its name, for
+//!   every record, under the client's write lock.
+//! - [`group`]: whether the group metadata that travels with a transaction's offsets is that of a member.
+//! - [`flush`]: waits on librdkafka's condition variable; rust-rdkafka's own `flush` waits in steps of 100 ms.
+//!
+//! `docs/decisions/0002-librdkafka-in-batches.md` has the figures.
+#![allow(
+    unsafe_code,
+    reason = "librdkafka's batch calls have no safe form in rust-rdkafka; each block says why it holds"
+)]
+
+use std::ffi::CStr;
+use std::time::Duration;
+
+use rdkafka::bindings as sys;
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::types::{RDKafka, RDKafkaRespErr};
+
+use super::error::Failure;
+
+pub(super) mod batch_queue;
+pub(super) mod group;
+pub(super) mod sender;
+
+/// Sends what is buffered now, without waiting for `linger.ms`, and waits until nothing is in flight, at most `wait`.
+/// Whether nothing is. Delivery reports that are not served count as in flight.
+pub(super) fn flush<C: ClientContext>(producer: &Client<C>, wait: Duration) -> bool {
+    // SAFETY: the pointer is that of a live client, which the reference keeps alive; the call is thread-safe.
+    let result = unsafe { sys::rd_kafka_flush(pointer(producer), timeout_ms(wait)) };
+    result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+}
+
+fn pointer<C: ClientContext>(client: &Client<C>) -> *mut RDKafka {
+    client.native_ptr()
+}
+
+/// librdkafka's timeouts are `int` milliseconds, where negative ones mean for ever.
+fn timeout_ms(wait: Duration) -> i32 {
+    i32::try_from(wait.as_millis()).unwrap_or(i32::MAX)
+}
+
+/// Takes an error over from librdkafka; none where the call went well.
+///
+/// # Safety
+/// `error` is null, or was returned by librdkafka and not destroyed yet.
+unsafe fn failure(error: *mut sys::rd_kafka_error_t) -> Option<Failure> {
+    if error.is_null() {
+        return None;
+    }
+    // SAFETY: not null, and ours by the contract above until it is destroyed in the last line.
+    unsafe {
+        let failure = Failure {
+            code: sys::rd_kafka_error_code(error).into(),
+            message: CStr::from_ptr(sys::rd_kafka_error_string(error)).to_string_lossy().into_owned(),
+            fatal: sys::rd_kafka_error_is_fatal(error) != 0,
+            abortable: sys::rd_kafka_error_txn_requires_abort(error) != 0,
+            retriable: sys::rd_kafka_error_is_retriable(error) != 0,
+        };
+        sys::rd_kafka_error_destroy(error);
+        Some(failure)
+    }
+}

@@ -1,0 +1,132 @@
+//! Questions about topics and offsets, answered by blocking calls of a consumer.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::error::{Failure, retriable};
+use crate::{Cause, Class, Error, Positions, TopicPartition};
+
+/// How many partitions each of `topics` has.
+///
+/// # Errors
+/// [`Cause::UnknownTopic`] where one does not exist.
+pub(super) fn partition_counts<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topics: &[String],
+    wait: Duration,
+) -> Result<BTreeMap<String, i32>, Error> {
+    const OPERATION: &str = "look topics up";
+    // One request for all topics costs less than one each, but a cluster may hold many that are not ours.
+    topics
+        .iter()
+        .map(|name| {
+            let metadata = consumer.fetch_metadata(Some(name), wait).map_err(retriable(OPERATION))?;
+            let unknown =
+                || Error::new(Class::Retriable, Cause::UnknownTopic, OPERATION, format!("topic {name} does not exist"));
+            let topic = metadata.topics().iter().find(|topic| topic.name() == name).ok_or_else(unknown)?;
+            if let Some(code) = topic.error() {
+                return Err(
+                    Failure::from(rdkafka::error::RDKafkaErrorCode::from(code)).class(OPERATION, Class::Retriable)
+                );
+            }
+            let count = i32::try_from(topic.partitions().len()).expect("partitions are numbered by an i32");
+            if count == 0 { Err(unknown()) } else { Ok((name.clone(), count)) }
+        })
+        .collect()
+}
+
+/// All partitions of topics.
+pub(super) fn partitions(counts: &BTreeMap<String, i32>) -> Vec<TopicPartition> {
+    counts
+        .iter()
+        .flat_map(|(topic, count)| {
+            let topic: std::sync::Arc<str> = topic.as_str().into();
+            (0..*count).map(move |partition| TopicPartition { topic: topic.clone(), partition })
+        })
+        .collect()
+}
+
+/// One past the last offset of each partition; for a consumer that reads committed records: one past the last of those.
+pub(super) fn ends<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: &[TopicPartition],
+    wait: Duration,
+) -> Result<Positions, Error> {
+    // In the request that this call makes (ListOffsets), Offset::End is the time "latest".
+    positions_at(consumer, partitions, Offset::End, wait)
+}
+
+/// The first offset that each partition still has.
+pub(super) fn beginnings<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: &[TopicPartition],
+    wait: Duration,
+) -> Result<Positions, Error> {
+    positions_at(consumer, partitions, Offset::Beginning, wait)
+}
+
+fn positions_at<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: &[TopicPartition],
+    time: Offset,
+    wait: Duration,
+) -> Result<Positions, Error> {
+    const OPERATION: &str = "list offsets";
+    if partitions.is_empty() {
+        return Ok(Positions::new());
+    }
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for TopicPartition { topic, partition } in partitions {
+        list.add_partition_offset(topic, *partition, time).map_err(retriable(OPERATION))?;
+    }
+    let answered = consumer.offsets_for_times(list, wait).map_err(retriable(OPERATION))?;
+    partitions
+        .iter()
+        .map(|at| {
+            let element = answered.find_partition(&at.topic, at.partition);
+            let offset = element.map(|element| element.error().map(|()| element.offset()));
+            match offset {
+                Some(Ok(Offset::Offset(offset))) => Ok((at.clone(), offset)),
+                Some(Err(error)) => Err(retriable(OPERATION)(error)),
+                other => {
+                    let message = format!("no offset for {} [{}]: {other:?}", at.topic, at.partition);
+                    Err(Error::new(Class::Retriable, Cause::Unavailable, OPERATION, message))
+                }
+            }
+        })
+        .collect()
+}
+
+/// A group's committed offsets, for a consumer made with the group's name; none where it never committed.
+pub(super) fn committed<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: &[TopicPartition],
+    wait: Duration,
+) -> Result<BTreeMap<TopicPartition, Option<i64>>, Error> {
+    const OPERATION: &str = "read committed offsets";
+    if partitions.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for TopicPartition { topic, partition } in partitions {
+        list.add_partition(topic, *partition);
+    }
+    let answered = consumer.committed_offsets(list, wait).map_err(retriable(OPERATION))?;
+    partitions
+        .iter()
+        .map(|at| {
+            let Some(element) = answered.find_partition(&at.topic, at.partition) else {
+                return Ok((at.clone(), None));
+            };
+            element.error().map_err(retriable(OPERATION))?;
+            let offset = match element.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            };
+            Ok((at.clone(), offset))
+        })
+        .collect()
+}

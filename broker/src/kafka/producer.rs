@@ -1,0 +1,217 @@
+//! A transactional producer, as the processor and the control plane's writer use it.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::TopicPartitionList;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext};
+
+use super::context;
+use super::error::{Failure, unusable};
+use super::native::{self, sender::Sender};
+use super::retire::retire;
+use super::settings::Settings;
+use crate::{Cause, Class, Error, Outgoing};
+
+/// How long a call waits inside librdkafka before failed deliveries and log lines are served. Nothing that goes well waits
+/// for the end of a step.
+const STEP: Duration = Duration::from_millis(50);
+/// How long a record waits for room in the buffer. It empties by itself, unless the broker is away.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Events served in a row: a report of failures holds as many as there are.
+const EVENTS_MAX: usize = 1_000;
+
+/// A producer that holds its transactional id, until another takes it.
+pub(super) struct TransactionalProducer {
+    /// None only while it is dropped.
+    client: Option<Client>,
+    timeout: Duration,
+}
+
+/// Fields are dropped in their order: topic handles before their client.
+struct Client {
+    sender: Sender,
+    producer: BaseProducer<Deliveries>,
+}
+
+/// The first delivery of a transaction that failed. Those that go well are not reported.
+#[derive(Default)]
+pub(super) struct Deliveries {
+    failed: Mutex<Option<Failure>>,
+}
+
+impl Deliveries {
+    fn failed(&self) -> std::sync::MutexGuard<'_, Option<Failure>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        context::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        context::warn(&error, reason);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            self.failed().get_or_insert_with(|| error.clone().into());
+        }
+    }
+}
+
+impl TransactionalProducer {
+    /// Takes the transactional id over: whatever an earlier holder left open has ended when this returns, and that holder
+    /// writes no more.
+    pub(super) fn acquire(settings: &Settings, client_id: &str, transactional_id: &str) -> Result<Self, Error> {
+        const OPERATION: &str = "take over the transactional id";
+        let producer: BaseProducer<Deliveries> = settings
+            .transactional(client_id, transactional_id)
+            .create_with_context(Deliveries::default())
+            .map_err(unusable(OPERATION))?;
+        let client = Client { sender: Sender::default(), producer };
+        let this = Self { client: Some(client), timeout: settings.transaction_timeout };
+        this.until(OPERATION, settings.takeover_timeout, |producer, step| producer.init_transactions(step)).map_err(
+            |error| match error.class {
+                // There is no transaction to abort; this client is dropped and the call may be made again.
+                Class::Abortable => Error { class: Class::Retriable, ..error },
+                Class::Retriable | Class::Fatal => error,
+            },
+        )?;
+        Ok(this)
+    }
+
+    /// Begins a transaction.
+    pub(super) fn begin(&mut self) -> Result<(), Error> {
+        *self.producer().context().failed() = None;
+        self.producer()
+            .begin_transaction()
+            .map_err(|error| Failure::from(error).class("begin a transaction", Class::Fatal))
+    }
+
+    /// Adds a record to the transaction. Waits where the buffer is full.
+    pub(super) fn produce(&mut self, record: &Outgoing<'_>) -> Result<(), Error> {
+        let mut full_since = None;
+        loop {
+            let client = self.client.as_mut().expect("it is taken by drop alone");
+            let Err(failure) = client.sender.send(client.producer.client(), record, ()) else { return Ok(()) };
+            if failure.code != Code::QueueFull || full_since.get_or_insert_with(Instant::now).elapsed() > ROOM_WAIT_MAX
+            {
+                return Err(failure.class("produce", Class::Abortable));
+            }
+            // Failed deliveries hold their room until they are served.
+            client.producer.poll(Duration::from_millis(1));
+        }
+    }
+
+    /// Waits until all records are with the broker.
+    pub(super) fn drain(&mut self) -> Result<(), Error> {
+        const OPERATION: &str = "produce";
+        let deadline = Instant::now() + self.timeout;
+        while !native::flush(self.producer().client(), STEP) {
+            self.serve();
+            if Instant::now() >= deadline {
+                return Err(Error::new(Class::Abortable, Cause::Unavailable, OPERATION, "records wait for the broker"));
+            }
+        }
+        self.serve();
+        match self.producer().context().failed().take() {
+            None => Ok(()),
+            Some(failure) => Err(failure.class(OPERATION, Class::Abortable)),
+        }
+    }
+
+    /// Adds a consumer's offsets to the transaction.
+    pub(super) fn send_offsets<C: ConsumerContext>(
+        &mut self,
+        consumer: &BaseConsumer<C>,
+        offsets: &TopicPartitionList,
+    ) -> Result<(), Error> {
+        let deadline = Instant::now() + self.timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let sent = native::group::send_offsets(self.producer().client(), consumer.client(), offsets, left);
+            let Err(failure) = sent else { return Ok(()) };
+            let again = failure.retriable && !failure.abortable && !failure.fatal && !left.is_zero();
+            if !again {
+                return Err(failure.class("send offsets", Class::Abortable));
+            }
+            self.serve();
+        }
+    }
+
+    /// Commits the transaction. All records must have been drained.
+    pub(super) fn commit(&mut self) -> Result<(), Error> {
+        self.until("commit", self.timeout, |producer, step| producer.commit_transaction(step)).map_err(in_doubt)
+    }
+
+    /// Aborts the transaction. librdkafka throws away what is not sent yet, and waits for what is in flight.
+    pub(super) fn abort(&mut self) -> Result<(), Error> {
+        self.until("abort", self.timeout, |producer, step| producer.abort_transaction(step)).map_err(in_doubt)
+    }
+
+    /// Makes a call of librdkafka in steps, as its transactional calls go on where they stopped when they are made again;
+    /// between them, events are served, for which these calls wait as well.
+    fn until(
+        &self,
+        operation: &'static str,
+        timeout: Duration,
+        call: impl Fn(&BaseProducer<Deliveries>, Duration) -> Result<(), KafkaError>,
+    ) -> Result<(), Error> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let Err(error) = call(self.producer(), STEP) else { return Ok(()) };
+            self.serve();
+            let failure = Failure::from(error);
+            let again = (failure.retriable || failure.code == Code::OperationTimedOut) && !failure.abortable;
+            if failure.fatal || !again || Instant::now() >= deadline {
+                return Err(failure.class(operation, Class::Fatal));
+            }
+            if failure.code != Code::OperationTimedOut {
+                // Only what took its time may be tried again at once.
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+
+    /// Serves failed deliveries and log lines.
+    fn serve(&self) {
+        for _ in 0..EVENTS_MAX {
+            self.producer().poll(Duration::ZERO);
+            if self.producer().in_flight_count() == 0 {
+                break;
+            }
+        }
+    }
+
+    fn producer(&self) -> &BaseProducer<Deliveries> {
+        &self.client.as_ref().expect("it is taken by drop alone").producer
+    }
+}
+
+impl Drop for TransactionalProducer {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            retire("transactional producer", client);
+        }
+    }
+}
+
+/// A commit or an abort that did not end within its time cannot be turned into the other: the client goes, and who takes
+/// its transactional id over ends the transaction, one way or the other.
+fn in_doubt(error: Error) -> Error {
+    match error.class {
+        Class::Retriable => Error { class: Class::Fatal, ..error },
+        Class::Abortable | Class::Fatal => error,
+    }
+}

@@ -1,0 +1,179 @@
+//! What is set of librdkafka, and why; everything else stays at its default.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+
+/// How to reach a Kafka cluster, and how long to wait for it.
+#[derive(Clone)]
+pub struct Settings {
+    /// Bootstrap servers: `host:port`, separated by commas.
+    pub bootstrap: String,
+    /// librdkafka properties by their own names (`security.protocol` …). They override what this crate sets. What concerns
+    /// only producers is ignored by consumers, and the other way round.
+    pub properties: BTreeMap<String, String>,
+    /// Replication factor of the topics that are made; -1 = the broker's default.
+    pub replication: i32,
+    /// How long an appended record may wait for its acknowledgement before it is given up. 10 s.
+    pub delivery_timeout: Duration,
+    /// After how long the broker ends a transaction whose producer has gone, and how long a commit is tried. Until then,
+    /// nobody reads past it. 30 s; the broker caps it (`transaction.max.timeout.ms`, 15 min).
+    pub transaction_timeout: Duration,
+    /// How long taking over a transactional id may take. 30 s.
+    pub takeover_timeout: Duration,
+    /// After how long a group member that has gone without a word loses its partitions. 10 s; the broker's lower limit is
+    /// `group.min.session.timeout.ms` (6 s).
+    pub session_timeout: Duration,
+    /// How long a group member may be away from [`crate::Consumer::gather`] before the group goes on without it. 5 min.
+    pub poll_interval_max: Duration,
+}
+
+impl Settings {
+    /// A cluster without TLS or SASL, and the defaults of everything else.
+    #[must_use]
+    pub fn new(bootstrap: impl Into<String>) -> Self {
+        Self {
+            bootstrap: bootstrap.into(),
+            properties: BTreeMap::new(),
+            replication: -1,
+            delivery_timeout: Duration::from_secs(10),
+            transaction_timeout: Duration::from_secs(30),
+            takeover_timeout: Duration::from_secs(30),
+            session_timeout: Duration::from_secs(10),
+            poll_interval_max: Duration::from_secs(300),
+        }
+    }
+
+    /// What all clients share.
+    fn client(&self, client_id: &str) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("client.id", client_id)
+            .set("socket.nagle.disable", "true")
+            // A broker that comes back is found again within a second, not ten.
+            .set("reconnect.backoff.ms", "50")
+            .set("reconnect.backoff.max.ms", "1000")
+            // A topic that did not exist when it was first named, or that grew, is seen after this.
+            .set("topic.metadata.refresh.interval.ms", "1000")
+            .set("metadata.max.age.ms", "180000")
+            .set("allow.auto.create.topics", "false")
+            .set_log_level(RDKafkaLogLevel::Info);
+        config
+    }
+
+    fn overridden(&self, mut config: ClientConfig) -> ClientConfig {
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        config
+    }
+
+    /// For metadata, offsets and topics.
+    pub(super) fn admin(&self) -> ClientConfig {
+        let mut config = self.client("jobico-admin");
+        // Ends of partitions are then the ends for those who read committed records.
+        config.set("isolation.level", "read_committed");
+        self.overridden(config)
+    }
+
+    /// For a group's committed offsets, whether or not a transaction is about to change them.
+    pub(super) fn committed(&self, group: &str) -> ClientConfig {
+        let mut config = self.client("jobico-lag");
+        config.set("group.id", group).set("isolation.level", "read_uncommitted").set("enable.auto.commit", "false");
+        self.overridden(config)
+    }
+
+    fn consumer(&self, client_id: &str, group: &str) -> ClientConfig {
+        let mut config = self.client(client_id);
+        config
+            .set("group.id", group)
+            .set("isolation.level", "read_committed")
+            .set("auto.offset.reset", "earliest")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            // How many messages are fetched ahead: enough that the next batch is there when this one is done, few enough
+            // to bound memory. Whichever limit is met first holds.
+            .set("queued.min.messages", "50000")
+            .set("queued.max.messages.kbytes", "65536")
+            // How long fetching rests once that much is ahead. The default, a second, starves a fast reader.
+            .set("fetch.queue.backoff.ms", "5")
+            .set("fetch.error.backoff.ms", "50");
+        config
+    }
+
+    /// For a member of a group.
+    pub(super) fn member(&self, client_id: &str, group: &str) -> ClientConfig {
+        let mut config = self.consumer(client_id, group);
+        config.set("max.poll.interval.ms", self.poll_interval_max.as_millis().to_string());
+        if self.properties.get("group.protocol").is_none_or(|protocol| protocol == "classic") {
+            config
+                .set("partition.assignment.strategy", "cooperative-sticky")
+                .set("session.timeout.ms", self.session_timeout.as_millis().to_string())
+                // Members learn of a rebalance with their next heartbeat.
+                .set("heartbeat.interval.ms", "500");
+        }
+        self.overridden(config)
+    }
+
+    /// For a reader outside any group. librdkafka wants a group's name even so; nothing is ever committed to it.
+    pub(super) fn follower(&self) -> ClientConfig {
+        let mut config = self.consumer("jobico-follower", "jobico.follower");
+        config.set("enable.partition.eof", "true").set("queued.max.messages.kbytes", "16384");
+        self.overridden(config)
+    }
+
+    fn producer(&self, client_id: &str) -> ClientConfig {
+        let mut config = self.client(client_id);
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("compression.codec", "lz4")
+            .set("partitioner", "murmur2_random")
+            // A topic that does not exist is said so after this; a topic just made is known everywhere by then.
+            .set("topic.metadata.propagation.max.ms", "3000");
+        config
+    }
+
+    /// For records that are acknowledged one by one.
+    pub(super) fn appender(&self) -> ClientConfig {
+        let mut config = self.producer("jobico-append");
+        config
+            .set("linger.ms", "1")
+            .set("queue.buffering.max.messages", "100000")
+            .set("queue.buffering.max.kbytes", "131072")
+            .set("message.timeout.ms", self.delivery_timeout.as_millis().to_string());
+        self.overridden(config)
+    }
+
+    /// For records in transactions.
+    pub(super) fn transactional(&self, client_id: &str, transactional_id: &str) -> ClientConfig {
+        let mut config = self.producer(client_id);
+        let timeout_ms = self.transaction_timeout.as_millis().to_string();
+        config
+            .set("transactional.id", transactional_id)
+            .set("transaction.timeout.ms", &timeout_ms)
+            // Must not exceed the transaction's own.
+            .set("message.timeout.ms", &timeout_ms)
+            // A commit waits for all records anyhow: reports of those that went well would only be thrown away.
+            .set("delivery.report.only.error", "true")
+            // Batches are filled; what is left at the end is sent at once by the flush of the commit.
+            .set("linger.ms", "5")
+            .set("queue.buffering.max.messages", "100000")
+            .set("queue.buffering.max.kbytes", "131072");
+        self.overridden(config)
+    }
+}
+
+impl std::fmt::Debug for Settings {
+    /// Property values may be secrets: their names alone are shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("bootstrap", &self.bootstrap)
+            .field("properties", &self.properties.keys().collect::<Vec<_>>())
+            .field("replication", &self.replication)
+            .finish_non_exhaustive()
+    }
+}

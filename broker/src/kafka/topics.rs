@@ -1,0 +1,198 @@
+//! Topics: made, grown, listed, and how far a group is behind on them. Each call blocks, and is called where it may.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::RDKafkaErrorCode as Code;
+
+use super::context::Logs;
+use super::error::{Failure, retriable, unusable};
+use super::offsets;
+use super::settings::Settings;
+use crate::{Cause, Class, Error, Lag, Retention, TopicSpec};
+
+/// How long one question to the broker may take.
+const QUESTION_MAX: Duration = Duration::from_secs(10);
+/// How long topics may take until they have leaders.
+const READY_MAX: Duration = Duration::from_secs(30);
+/// How often they are looked at meanwhile.
+const READY_STEP: Duration = Duration::from_millis(20);
+/// How long the broker may take to say that it is there.
+const CHECK_MAX: Duration = Duration::from_secs(3);
+/// Topics that are made with one request: a cluster's controller handles few thousand partitions at a time.
+const REQUEST_TOPICS_MAX: usize = 200;
+
+/// Partitions, and whether each has a leader, by topic.
+type Known = BTreeMap<String, (usize, bool)>;
+
+/// Asks about topics and offsets, outside any group.
+pub(super) struct Enquirer(BaseConsumer<Enquiries>);
+
+struct Enquiries;
+
+impl rdkafka::ClientContext for Enquiries {
+    fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, message: &str) {
+        Logs.log(level, facility, message);
+    }
+
+    fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
+        Logs.error(error, reason);
+    }
+}
+
+impl ConsumerContext for Enquiries {}
+
+impl Enquirer {
+    /// Makes the client; it connects by itself.
+    pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
+        settings.admin().create_with_context(Enquiries).map(Self).map_err(unusable("make a client"))
+    }
+
+    /// The topics that exist.
+    pub(super) fn topics(&self) -> Result<BTreeSet<String>, Error> {
+        Ok(self.known(QUESTION_MAX)?.into_keys().collect())
+    }
+
+    /// Whether the cluster answers.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        self.serve();
+        // Asks for one topic that need not exist: all topics would be a long answer.
+        self.0.fetch_metadata(Some("jobico.catalog"), CHECK_MAX).map(drop).map_err(retriable("ask Kafka"))
+    }
+
+    /// How far `group` is behind.
+    pub(super) fn lag(&self, settings: &Settings, group: &str, topics: &[String]) -> Result<Vec<Lag>, Error> {
+        self.serve();
+        let partitions = offsets::partitions(&offsets::partition_counts(&self.0, topics, QUESTION_MAX)?);
+        let ends = offsets::ends(&self.0, &partitions, QUESTION_MAX)?;
+        let of_group: BaseConsumer<Enquiries> =
+            settings.committed(group).create_with_context(Enquiries).map_err(unusable("read committed offsets"))?;
+        let mut committed = offsets::committed(&of_group, &partitions, QUESTION_MAX)?;
+        super::retire::retire("lag reader", of_group);
+        Ok(ends
+            .into_iter()
+            .map(|(partition, end)| Lag { committed: committed.remove(&partition).flatten(), partition, end })
+            .collect())
+    }
+
+    fn known(&self, wait: Duration) -> Result<Known, Error> {
+        self.serve();
+        let metadata = self.0.fetch_metadata(None, wait).map_err(retriable("list topics"))?;
+        Ok(metadata
+            .topics()
+            .iter()
+            .map(|topic| {
+                let led = topic.error().is_none()
+                    && topic
+                        .partitions()
+                        .iter()
+                        .all(|partition| partition.error().is_none() && partition.leader() >= 0);
+                (topic.name().to_owned(), (topic.partitions().len(), led))
+            })
+            .collect())
+    }
+
+    /// Serves log lines, which would pile up else: nobody polls this client but its calls.
+    fn serve(&self) {
+        // Without a group there is nothing but log lines and errors, which the context logs.
+        while self.0.poll(Duration::ZERO).is_some() {}
+    }
+
+    /// Waits until each topic has the partitions asked for, and each of them a leader.
+    pub(super) fn await_ready(&self, topics: &[TopicSpec]) -> Result<(), Error> {
+        let deadline = Instant::now() + READY_MAX;
+        loop {
+            let known = self.known(QUESTION_MAX)?;
+            let waits_for = topics.iter().find(|topic| {
+                known.get(&topic.name).is_none_or(|(count, led)| *count < topic.partitions as usize || !led)
+            });
+            let Some(topic) = waits_for else { return Ok(()) };
+            if Instant::now() >= deadline {
+                let message = format!("topic {} has no leader for all of its partitions yet", topic.name);
+                return Err(Error::new(Class::Retriable, Cause::Unavailable, "make topics", message));
+            }
+            std::thread::sleep(READY_STEP);
+        }
+    }
+
+    /// What is to be made, and what is to grow.
+    pub(super) fn missing(&self, topics: &[TopicSpec]) -> Result<(Vec<TopicSpec>, Vec<TopicSpec>), Error> {
+        let known = self.known(QUESTION_MAX)?;
+        let (exist, make): (Vec<_>, Vec<_>) = topics.iter().cloned().partition(|topic| known.contains_key(&topic.name));
+        let grow = exist
+            .into_iter()
+            .filter(|topic| known.get(&topic.name).is_some_and(|(count, _)| *count < topic.partitions as usize))
+            .collect();
+        Ok((make, grow))
+    }
+}
+
+/// Makes topics and lets topics grow.
+pub(super) struct Maker(AdminClient<Logs>);
+
+impl Maker {
+    /// Makes the client; it connects by itself.
+    pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
+        settings.admin().create_with_context(Logs).map(Self).map_err(unusable("make a client"))
+    }
+
+    /// Makes topics; those that exist by now are left as they are.
+    pub(super) async fn make(&self, topics: &[TopicSpec], replication: i32) -> Result<(), Error> {
+        for topics in topics.chunks(REQUEST_TOPICS_MAX) {
+            let retentions: Vec<String> = topics.iter().map(|topic| retention_ms(topic.retention)).collect();
+            let wanted: Vec<NewTopic<'_>> = topics
+                .iter()
+                .zip(&retentions)
+                .map(|(topic, retention_ms)| {
+                    let partitions = i32::try_from(topic.partitions).unwrap_or(i32::MAX);
+                    let new = NewTopic::new(&topic.name, partitions, TopicReplication::Fixed(replication));
+                    match topic.retention {
+                        Retention::Default => new,
+                        Retention::For(_) => new.set("cleanup.policy", "delete").set("retention.ms", retention_ms),
+                        Retention::Compact => new.set("cleanup.policy", "compact"),
+                    }
+                })
+                .collect();
+            let results = self.0.create_topics(&wanted, &options()).await.map_err(retriable("make topics"))?;
+            all_well("make topics", results, Code::TopicAlreadyExists)?;
+        }
+        Ok(())
+    }
+
+    /// Lets topics grow; those that did by now are left as they are.
+    pub(super) async fn grow(&self, topics: &[TopicSpec]) -> Result<(), Error> {
+        for topics in topics.chunks(REQUEST_TOPICS_MAX) {
+            let wanted: Vec<NewPartitions<'_>> =
+                topics.iter().map(|topic| NewPartitions::new(&topic.name, topic.partitions as usize)).collect();
+            let results = self.0.create_partitions(&wanted, &options()).await.map_err(retriable("add partitions"))?;
+            // InvalidPartitions: it has as many, or more. Whether it has is looked at afterwards.
+            all_well("add partitions", results, Code::InvalidPartitions)?;
+        }
+        Ok(())
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(READY_MAX)).operation_timeout(Some(QUESTION_MAX))
+}
+
+fn retention_ms(retention: Retention) -> String {
+    match retention {
+        Retention::For(age) => i64::try_from(age.as_millis()).unwrap_or(i64::MAX).to_string(),
+        Retention::Default | Retention::Compact => String::new(),
+    }
+}
+
+/// The first error that is not `but`.
+fn all_well(operation: &'static str, results: Vec<Result<String, (String, Code)>>, but: Code) -> Result<(), Error> {
+    for result in results {
+        if let Err((topic, code)) = result
+            && code != but
+        {
+            return Err(Failure::new(code, format!("topic {topic}: {code}")).class(operation, Class::Retriable));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! A member of a group whose outputs and offsets are committed as one.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::member::{self, Member};
+use super::producer::TransactionalProducer;
+use super::settings::Settings;
+use crate::{Batch, Consumer, Error, GatherLimits, Membership, Outgoing, Positions, TopicPartition, Transactor};
+
+/// See [`crate::Broker::join_transactional`].
+pub(super) struct KafkaTransactor {
+    member: Member,
+    producer: TransactionalProducer,
+}
+
+impl KafkaTransactor {
+    /// Takes the transactional id over, then makes the member: what a predecessor left open has ended before its offsets
+    /// are read.
+    pub(super) fn join(settings: &Settings, membership: &Membership, transactional_id: &str) -> Result<Self, Error> {
+        let producer = TransactionalProducer::acquire(settings, &membership.client_id, transactional_id)?;
+        Ok(Self { member: Member::join(settings, membership)?, producer })
+    }
+}
+
+impl Transactor for KafkaTransactor {
+    fn begin(&mut self) -> Result<(), Error> {
+        self.producer.begin()
+    }
+
+    fn produce(&mut self, record: &Outgoing<'_>) -> Result<(), Error> {
+        self.producer.produce(record)
+    }
+
+    fn commit(&mut self, positions: &Positions) -> Result<(), Error> {
+        self.producer.drain()?;
+        if !positions.is_empty() {
+            self.producer.send_offsets(self.member.consumer(), &member::list(positions)?)?;
+        }
+        self.producer.commit()
+    }
+
+    fn abort(&mut self) -> Result<(), Error> {
+        self.producer.abort()
+    }
+}
+
+impl Consumer for KafkaTransactor {
+    fn subscribe(&mut self, topics: &BTreeSet<String>) -> Result<(), Error> {
+        self.member.subscribe(topics)
+    }
+
+    fn gather(&mut self, batch: &mut Batch, limits: &GatherLimits, wait: Duration) -> Result<(), Error> {
+        self.member.gather(batch, limits, wait)
+    }
+
+    fn assignment(&self) -> BTreeSet<TopicPartition> {
+        self.member.assignment()
+    }
+
+    fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
+        self.member.pause(partitions)
+    }
+
+    fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
+        self.member.resume(partitions)
+    }
+
+    fn rewind(&mut self, positions: &Positions) -> Result<(), Error> {
+        self.member.rewind(positions)
+    }
+
+    fn commit_offsets(&mut self, positions: &Positions) -> Result<(), Error> {
+        self.member.commit_offsets(positions)
+    }
+}

@@ -1,0 +1,59 @@
+//! How a command ends: exit codes that mean something, and one line on standard error that says why.
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | it failed: something was not there, or broke |
+//! | 2 | the command line is wrong |
+//! | 3 | what was sent is refused: the answer names each fault |
+//! | 4 | not found: no such tenant, job, event |
+//! | 5 | the service does not answer, or not now: the same command may succeed later |
+
+use std::process::ExitCode;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    code: u8,
+    message: String,
+}
+
+impl Error {
+    /// Exit code 1.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self { code: 1, message: message.into() }
+    }
+
+    /// Exit code 2.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { code: 2, message: message.into() }
+    }
+
+    /// Exit code 3.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self { code: 3, message: message.into() }
+    }
+
+    /// Exit code 4.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self { code: 4, message: message.into() }
+    }
+
+    /// Exit code 5.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self { code: 5, message: message.into() }
+    }
+}
+
+impl From<jobico_service::BoxError> for Error {
+    fn from(error: jobico_service::BoxError) -> Self {
+        Self::failed(jobico_service::chain(&*error))
+    }
+}
+
+/// Says on standard error why the command failed.
+pub fn report(error: &Error) -> ExitCode {
+    eprintln!("jobico: {}", error.message);
+    ExitCode::from(error.code)
+}

@@ -1,0 +1,42 @@
+;; Answers the event itself, as a module of Rust would: `ver` is 1, so `free` takes the size too (and checks it).
+;; The host must answer: ok, code 0, the event's bytes, of any size that memory allows.
+(module
+  (memory (export "memory") 2)
+  ;; A bump allocator that starts again when nothing is live. It grows; 0 = no more memory.
+  (global $next (mut i32) (i32.const 1024))
+  (global $live (mut i32) (i32.const 0))
+  (func $malloc (export "malloc") (param $size i32) (result i32)
+    (local $at i32) (local $pages i32)
+    ;; Eight bytes before the block hold its size, for `free`.
+    (local.set $at (i32.add (global.get $next) (i32.const 8)))
+    (global.set $next (i32.and (i32.add (i32.add (local.get $at) (local.get $size)) (i32.const 7)) (i32.const -8)))
+    (local.set $pages (i32.sub (i32.shr_u (i32.add (global.get $next) (i32.const 65535)) (i32.const 16)) (memory.size)))
+    (if (i32.gt_s (local.get $pages) (i32.const 0))
+      (then (if (i32.eq (memory.grow (local.get $pages)) (i32.const -1))
+        (then (global.set $next (i32.sub (local.get $at) (i32.const 8))) (return (i32.const 0))))))
+    (i32.store (i32.sub (local.get $at) (i32.const 8)) (local.get $size))
+    (global.set $live (i32.add (global.get $live) (i32.const 1)))
+    (local.get $at))
+  (func (export "free") (param $ptr i32) (param $size i32)
+    ;; `malloc` wrote the size before the block: a host that frees with another one is told so.
+    (if (i32.ne (local.get $size) (i32.load (i32.sub (local.get $ptr) (i32.const 8)))) (then unreachable))
+    ;; What is not from here, such as a constant answer, is let be.
+    (if (i32.or (i32.lt_u (local.get $ptr) (i32.const 1024)) (i32.ge_u (local.get $ptr) (global.get $next)))
+      (then (return)))
+    (global.set $live (i32.sub (global.get $live) (i32.const 1)))
+    (if (i32.eqz (global.get $live)) (then (global.set $next (i32.const 1024)))))
+  (func (export "init"))
+  (func $answer (param $r i32) (param $code i64) (param $ptr i32) (param $len i32)
+    (i64.store (local.get $r) (local.get $code))
+    (i32.store offset=8 (local.get $r) (local.get $len))
+    (i32.store offset=12 (local.get $r) (local.get $ptr)))
+  (func $echo (param $r i32) (param $ptr i32) (param $len i32)
+    (local $copy i32)
+    (local.set $copy (call $malloc (local.get $len)))
+    (memory.copy (local.get $copy) (local.get $ptr) (local.get $len))
+    (call $answer (local.get $r) (i64.const 0) (local.get $copy) (local.get $len)))
+  (func (export "ver") (result i32)
+    (i32.const 1))
+  (func (export "event") (param $r i32) (param $ptr i32) (param $len i32)
+    (call $echo (local.get $r) (local.get $ptr) (local.get $len)))
+)

@@ -1,0 +1,33 @@
+;; Never returns from `init`.
+;; The host must answer: a timeout; `init` has a deadline of its own.
+(module
+  (memory (export "memory") 2)
+  ;; A bump allocator that starts again when nothing is live.
+  (global $next (mut i32) (i32.const 1024))
+  (global $live (mut i32) (i32.const 0))
+  (func $malloc (export "malloc") (param $size i32) (result i32)
+    (local $at i32)
+    (local.set $at (global.get $next))
+    (global.set $next (i32.and (i32.add (i32.add (local.get $at) (local.get $size)) (i32.const 7)) (i32.const -8)))
+    (global.set $live (i32.add (global.get $live) (i32.const 1)))
+    (local.get $at))
+  (func (export "free") (param $ptr i32)
+    ;; What is not from here, such as a constant answer, is let be.
+    (if (i32.or (i32.lt_u (local.get $ptr) (i32.const 1024)) (i32.ge_u (local.get $ptr) (global.get $next)))
+      (then (return)))
+    (global.set $live (i32.sub (global.get $live) (i32.const 1)))
+    (if (i32.eqz (global.get $live)) (then (global.set $next (i32.const 1024)))))
+  (func (export "init")
+    (loop $again (br $again)))
+  (func $answer (param $r i32) (param $code i64) (param $ptr i32) (param $len i32)
+    (i64.store (local.get $r) (local.get $code))
+    (i32.store offset=8 (local.get $r) (local.get $len))
+    (i32.store offset=12 (local.get $r) (local.get $ptr)))
+  (func $echo (param $r i32) (param $ptr i32) (param $len i32)
+    (local $copy i32)
+    (local.set $copy (call $malloc (local.get $len)))
+    (memory.copy (local.get $copy) (local.get $ptr) (local.get $len))
+    (call $answer (local.get $r) (i64.const 0) (local.get $copy) (local.get $len)))
+  (func (export "event") (param $r i32) (param $ptr i32) (param $len i32)
+    (call $echo (local.get $r) (local.get $ptr) (local.get $len)))
+)

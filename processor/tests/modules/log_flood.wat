@@ -1,0 +1,27 @@
+;; Logs messages of 1 MiB without end.
+;; The host must answer: a timeout, and a log cut at its limit. Its own memory must not grow with the flood.
+(module
+  (import "env" "log" (func $log (param i32 i32 i32)))
+  (memory (export "memory") 18)
+  ;; A bump allocator that starts again when nothing is live.
+  (global $next (mut i32) (i32.const 1024))
+  (global $live (mut i32) (i32.const 0))
+  (func $malloc (export "malloc") (param $size i32) (result i32)
+    (local $at i32)
+    (local.set $at (global.get $next))
+    (global.set $next (i32.and (i32.add (i32.add (local.get $at) (local.get $size)) (i32.const 7)) (i32.const -8)))
+    (global.set $live (i32.add (global.get $live) (i32.const 1)))
+    (local.get $at))
+  (func (export "free") (param $ptr i32)
+    ;; What is not from here, such as a constant answer, is let be.
+    (if (i32.or (i32.lt_u (local.get $ptr) (i32.const 1024)) (i32.ge_u (local.get $ptr) (global.get $next)))
+      (then (return)))
+    (global.set $live (i32.sub (global.get $live) (i32.const 1)))
+    (if (i32.eqz (global.get $live)) (then (global.set $next (i32.const 1024)))))
+  (func (export "init"))
+  (func (export "event") (param $r i32) (param $ptr i32) (param $len i32)
+    (memory.fill (i32.const 65536) (i32.const 120) (i32.const 1048576))
+    (loop $again
+      (call $log (i32.const 1) (i32.const 65536) (i32.const 1048576))
+      (br $again)))
+)
