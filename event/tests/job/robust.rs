@@ -162,11 +162,11 @@ fn the_largest_job_fits_into_a_record_that_kafka_takes_by_default() {
             runtime: RuntimeId::new(&id).unwrap(),
             name: file,
             digest: Digest::of(b""),
-            main: "m".repeat(jobico_event::contract::EXPORT_NAME_BYTES_MAX),
+            main: "\"".repeat(jobico_event::contract::EXPORT_NAME_BYTES_MAX),
         },
         ok: Some(event.clone()),
         error: Some(event),
-        key: Some("/".repeat(KEY_BYTES_MAX)),
+        key: Some("\"".repeat(KEY_BYTES_MAX)),
         timeout_ms: Some(u32::MAX),
     };
     let document = Document::Job(JobVersion {
@@ -177,7 +177,7 @@ fn the_largest_job_fits_into_a_record_that_kafka_takes_by_default() {
         deployed_at: "2026-01-01T00:00:00.000000000Z".to_owned(),
         queues: vec![Queue { queue, pool: id, partitions: Some(u32::MAX) }; QUEUES_MAX],
         routes: vec![route; EVENTS_MAX],
-        // A line break and a quotation mark take two bytes in JSON, and nothing that YAML allows takes more.
+        // A line break, a quotation mark or a tab takes two bytes in JSON, and nothing that a job file may hold takes more.
         source: "\n".repeat(FILE_BYTES_MAX),
     });
     let bytes = document.to_json().len();

@@ -37,6 +37,10 @@ fn control_characters_are_no_yaml() {
         faults(&with("Customer events", "Customer\u{1} events")),
         ["line 1, column 15: not YAML: a control character stands here"]
     );
+    assert_eq!(
+        faults(&with("name: Customer events", r#"name: "Customer\u0001 events""#)),
+        ["line 1, column 7: name: the text holds a control character, which no name does"]
+    );
 }
 
 #[test]
