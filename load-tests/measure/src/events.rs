@@ -5,11 +5,11 @@ use std::io::Write;
 const FIRST_NAMES: [&str; 8] = ["Ada", "Grace", "José", "Barbara", "Edsger", "Radia", "Alan", "Zoë"];
 const LAST_NAMES: [&str; 8] = ["Lovelace", "Hopper", "Saramago", "Liskov", "Dijkstra", "Perlman", "Kay", "Brontë"];
 const COMPANIES: [&str; 5] = [
-    "Analytical Engines of St James's Square, London, and Partners",
-    "Bureau of Ships Computation Project, Cruft Laboratory, Harvard",
-    "Estúdios Cor, Editora e Distribuidora de Livros, Lisboa",
-    "Institute for the Correctness of Programs, Eindhoven, Nuenen",
-    "Spanning Trees and Bridges Incorporated, Boston, Massachusetts",
+    "Analytical Engines of St James's Square, London, and the Royal Society of Mathematical Computation",
+    "Bureau of Ships Computation Project, Cruft Laboratory, Harvard University, Cambridge, Massachusetts",
+    "Estúdios Cor, Editora e Distribuidora de Livros, Rua da Misericórdia, Bairro Alto, Lisboa",
+    "Institute for the Correctness of Programs by Construction, Plataanstraat, Nuenen, Eindhoven",
+    "Spanning Trees, Bridges and Other Loop-free Topologies Incorporated, Maynard, Massachusetts",
 ];
 
 /// The customer of a number, valid against the example's schema.
