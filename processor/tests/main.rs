@@ -1,0 +1,3 @@
+//! Tests of the processor: functions by themselves, and the engine on real logs.
+
+mod functions;
