@@ -10,7 +10,13 @@ use jobico_broker::Retention;
 #[derive(Debug, Clone, Args)]
 pub struct Config {
     /// Address of the registry: the control plane and the Confluent-compatible Schema Registry.
-    #[arg(id = "registry-addr", long, env = "JOBICO_REGISTRY_ADDR", value_name = "ADDR", default_value = "127.0.0.1:8081")]
+    #[arg(
+        id = "registry-addr",
+        long,
+        env = "JOBICO_REGISTRY_ADDR",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8081"
+    )]
     pub addr: SocketAddr,
 
     /// Partitions of a queue whose job file names none, and of a tenant's results. For topics made from now on.

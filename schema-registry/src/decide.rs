@@ -173,7 +173,9 @@ impl Record {
         Self { topic: name::SCHEMAS, key, value: Some(version.to_json()) }
     }
 
-    fn bytes(&self) -> usize {
+    /// Bytes of its key and value.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
         self.key.len() + self.value.as_ref().map_or(0, Vec::len)
     }
 }

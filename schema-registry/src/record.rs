@@ -130,7 +130,8 @@ mod tests {
             key(r#"{"keytype":"DELETE_SUBJECT","subject":"s","magic":0}"#),
             Key::DeleteSubject { subject: "s".into() }
         );
-        for other in [r#"{"keytype":"MODE","subject":null,"magic":0}"#, r#"{"keytype":"CLEAR_SUBJECT","subject":"s"}"#] {
+        for other in [r#"{"keytype":"MODE","subject":null,"magic":0}"#, r#"{"keytype":"CLEAR_SUBJECT","subject":"s"}"#]
+        {
             assert_eq!(key(other), Key::Other);
         }
     }

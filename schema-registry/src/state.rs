@@ -9,7 +9,7 @@ use jobico_event::id::{EventId, FileName, JobId, QueueId, TenantId};
 use jobico_event::name;
 use jobico_event::snapshot::{Catalog, Unreadable};
 
-pub use schemas::{Schemas, Text, Version, canonical};
+pub use schemas::{AVRO, JSON, NUMBER_MAX, Schemas, Text, Version};
 
 /// The folded records of both topics. Records are applied in the order of their topic; applying one again changes nothing.
 #[derive(Debug, Default)]

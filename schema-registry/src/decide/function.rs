@@ -14,9 +14,10 @@ pub(super) fn upload(state: &State, upload: &UploadFunction, now: &str) -> Resul
     let version = FunctionVersion {
         tenant: upload.tenant.clone(),
         name: upload.name.clone(),
-        version: newest.map_or(Some(0), |newest| newest.version.checked_add(1)).map(|n| n.max(1)).ok_or(
-            Refusal::UsedUp("versions of this function"),
-        )?,
+        version: newest
+            .map_or(Some(0), |newest| newest.version.checked_add(1))
+            .map(|n| n.max(1))
+            .ok_or(Refusal::UsedUp("versions of this function"))?,
         digest: upload.digest,
         size: upload.size,
         contract: upload.module.contract,

@@ -10,7 +10,9 @@ pub enum Refusal {
     #[error("the schema cannot be used: {}", joined(.0))]
     Schema(Vec<SchemaError>),
     /// A schema of another type, which is not registered already.
-    #[error("schemas of the type {0} are not registered here: Jobico checks events against JSON Schema; send schemaType JSON")]
+    #[error(
+        "schemas of the type {0} are not registered here: Jobico checks events against JSON Schema; send schemaType JSON"
+    )]
     SchemaKind(String),
     /// A schema that refers to other subjects.
     #[error("references to other subjects are not followed; put the definitions into the schema itself, under $defs")]
@@ -24,7 +26,9 @@ pub enum Refusal {
         reason: String,
     },
     /// A subject that only stands for another.
-    #[error("'{alias}' stands for the subject '{subject}': its queue carries one event, which is checked against that; register the schema to '{subject}'")]
+    #[error(
+        "'{alias}' stands for the subject '{subject}': its queue carries one event, which is checked against that; register the schema to '{subject}'"
+    )]
     Alias {
         /// The subject asked for.
         alias: String,
@@ -46,7 +50,9 @@ pub enum Refusal {
     #[error("the job file has {} faults", .0.len())]
     JobFile(Vec<job::Fault>),
     /// The job is in force already.
-    #[error("the job '{job}' of tenant '{tenant}' is deployed already, as version {version}; to make a new version of it: jobico deploy --update, or update=true")]
+    #[error(
+        "the job '{job}' of tenant '{tenant}' is deployed already, as version {version}; to make a new version of it: jobico deploy --update, or update=true"
+    )]
     JobExists {
         /// Whose.
         tenant: TenantId,
@@ -77,7 +83,9 @@ pub enum Refusal {
         version: u32,
     },
     /// The version to go back to has an event that another job has taken over since.
-    #[error("version {version} has the event '{event}', which belongs to the job '{owner}' now; deploy a file without it, or take it out of '{owner}'")]
+    #[error(
+        "version {version} has the event '{event}', which belongs to the job '{owner}' now; deploy a file without it, or take it out of '{owner}'"
+    )]
     EventTaken {
         /// The version to go back to.
         version: u32,
@@ -87,7 +95,9 @@ pub enum Refusal {
         owner: JobId,
     },
     /// The version to go back to reads a queue with another pool than a job in force.
-    #[error("version {version} reads the queue '{queue}' with the pool '{pool}', and the job '{other}' with '{other_pool}' now; a queue is read by one pool")]
+    #[error(
+        "version {version} reads the queue '{queue}' with the pool '{pool}', and the job '{other}' with '{other_pool}' now; a queue is read by one pool"
+    )]
     QueueTaken {
         /// The version to go back to.
         version: u32,

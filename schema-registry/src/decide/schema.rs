@@ -2,7 +2,7 @@
 
 use jobico_event::{FileName, TenantId};
 
-use super::{Answer, Decision, Record, RegisterSchema, Refusal, Repeats, tenant};
+use super::{Answer, Decision, Record, Refusal, RegisterSchema, Repeats, tenant};
 use crate::record;
 use crate::state::{JSON, State, Text, Version};
 
@@ -40,9 +40,7 @@ pub(super) fn register(state: &State, register: &RegisterSchema, now: &str) -> R
 fn registered<'a>(state: &'a State, subject: &str, register: &RegisterSchema) -> Option<&'a Version> {
     match register.repeats {
         Repeats::Any => state.schemas.find(subject, &register.text),
-        Repeats::Newest => {
-            state.schemas.latest(subject).filter(|newest| newest.identity == register.text.identity())
-        }
+        Repeats::Newest => state.schemas.latest(subject).filter(|newest| newest.identity == register.text.identity()),
     }
 }
 

@@ -18,7 +18,6 @@ pub(super) fn make_where_new(state: &State, tenant: &TenantId, now: &str) -> Vec
 pub(super) fn set_results_ttl(state: &State, tenant: &TenantId, ttl_s: Option<u32>) -> Result<Decision, Refusal> {
     let before = state.tenant(tenant).ok_or_else(|| Refusal::NoTenant(tenant.clone()))?;
     let after = Tenant { results_ttl_s: ttl_s, ..before.clone() };
-    let records =
-        if after == *before { Vec::new() } else { vec![Record::document(&Document::Tenant(after.clone()))] };
+    let records = if after == *before { Vec::new() } else { vec![Record::document(&Document::Tenant(after.clone()))] };
     Ok(Decision { records, answer: Answer::Tenant(after) })
 }

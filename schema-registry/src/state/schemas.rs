@@ -80,7 +80,8 @@ impl Text {
     /// Two texts of one identity share their id: same type, same text but for blanks, same references.
     #[must_use]
     pub fn identity(&self) -> Digest {
-        let refers = |value: &&Value| !matches!(value, Value::Null) && value.as_array().is_none_or(|list| !list.is_empty());
+        let refers =
+            |value: &&Value| !matches!(value, Value::Null) && value.as_array().is_none_or(|list| !list.is_empty());
         let references = self.references.as_ref().filter(refers).map(Value::to_string).unwrap_or_default();
         Digest::of(format!("{}\0{}\0{references}", self.kind(), canonical(&self.schema)).as_bytes())
     }
