@@ -25,6 +25,9 @@ mod batch;
 mod error;
 mod partitioner;
 
+mod coordinator;
+mod local;
+
 pub mod embedded;
 pub mod kafka;
 pub mod simulated;

@@ -72,7 +72,15 @@ fn kind_of(name: &str) -> (Phase, Kind) {
 #[test]
 fn both_versions_of_the_contract_echo() {
     let event = r#"{"name":"Ada","note":"ünïcödé"}"#;
-    for name in ["echo.wat", "echo_v1.wat", "overlap.wat", "initialize_first.wat", "start_command.wat", "start_exit.wat", "dangling_malloc.wat"] {
+    for name in [
+        "echo.wat",
+        "echo_v1.wat",
+        "overlap.wat",
+        "initialize_first.wat",
+        "start_command.wat",
+        "start_exit.wat",
+        "dangling_malloc.wat",
+    ] {
         assert_eq!(Function::new(name).call(event), ok(event), "{name}");
     }
 }

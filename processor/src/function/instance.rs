@@ -11,6 +11,7 @@ use std::time::Duration;
 use wasmtime::{Memory, Store, TypedFunc};
 use wasmtime_wasi::I32Exit;
 
+use super::engine::Engine;
 use super::fault::{Fault, Kind, Phase};
 use super::host::{Host, LogLine};
 use super::module::Module;
@@ -25,6 +26,8 @@ pub struct Instance {
     exports: Exports,
     output_bytes_max: usize,
     broken: bool,
+    /// Keeps the engine's clock ticking, which ends calls that run too long.
+    _engine: Engine,
 }
 
 struct Exports {
@@ -70,7 +73,13 @@ impl Instance {
         store.limiter(|host| host);
         store.set_epoch_deadline(ticks(deadline));
         match prepare(module, main, &mut store) {
-            Ok(exports) => Ok(Self { store, exports, output_bytes_max: limits.output_bytes, broken: false }),
+            Ok(exports) => Ok(Self {
+                store,
+                exports,
+                output_bytes_max: limits.output_bytes,
+                broken: false,
+                _engine: module.engine.clone(),
+            }),
             Err(Failure::Contract(fault)) => Err(fault),
             Err(Failure::Wasm(error)) => Err(Fault::from_wasm(Phase::Init, &error, store.data().refused_memory)),
         }
@@ -200,7 +209,9 @@ fn prepare(module: &Module, main: &str, store: &mut Store<Host>) -> Result<Expor
     let free = if let Ok(free) = instance.get_typed_func(&mut *store, "free") {
         Free::Pointer(free)
     } else {
-        Free::Sized(instance.get_typed_func(&mut *store, "free").map_err(|_| missing("free", "(i32) or free(i32, i32)"))?)
+        Free::Sized(
+            instance.get_typed_func(&mut *store, "free").map_err(|_| missing("free", "(i32) or free(i32, i32)"))?,
+        )
     };
     if instance.get_func(&mut *store, "init").is_some() {
         let init = instance.get_typed_func::<(), ()>(&mut *store, "init").map_err(|_| missing("init", "()"))?;
