@@ -179,3 +179,6 @@ impl Record {
         self.key.len() + self.value.as_ref().map_or(0, Vec::len)
     }
 }
+
+#[cfg(test)]
+mod tests;
