@@ -266,6 +266,11 @@ impl Reader<'_> {
             self.faults.at(&place, format!("the text has {} bytes, {limit} are allowed", text.len()));
             return None;
         }
+        // Escaped in a quoted text; in a catalog record each would take six bytes, in a terminal it may do harm.
+        if text.contains(char::is_control) {
+            self.faults.at(&place, "the text holds a control character, which no name does");
+            return None;
+        }
         (!text.is_empty()).then(|| Placed { value: text.to_owned(), place })
     }
 

@@ -51,10 +51,11 @@ pub fn load(text: &str) -> Result<Rc<Node<'_>>, Fault> {
         return Err(fault(Mark { line: 1, column: 1 }, message));
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    printable(text)?;
     let mut builder = Builder::default();
     let mut parser = Parser::new(StrInput::new(text));
     while let Some(next) = parser.next_event() {
-        let (event, span) = next.map_err(|error| syntax(&error))?;
+        let (event, span) = next.map_err(|error| syntax(&error, text))?;
         builder.take(event, span)?;
     }
     let nothing = || {
@@ -66,12 +67,39 @@ pub fn load(text: &str) -> Result<Rc<Node<'_>>, Fault> {
     builder.root.ok_or_else(nothing)
 }
 
+/// YAML knows no control characters (1.2.2, §5.1); the parser lets some through.
+fn printable(text: &str) -> Result<(), Fault> {
+    let control = |character: char| character.is_ascii_control() && !matches!(character, '\t' | '\n' | '\r');
+    let Some((line, index)) =
+        text.lines().enumerate().find_map(|(line, text)| Some((line, text.chars().position(control)?)))
+    else {
+        return Ok(());
+    };
+    let narrow = |number: usize| u32::try_from(number + 1).unwrap_or(u32::MAX);
+    let at = Mark { line: narrow(line), column: narrow(index) };
+    Err(fault(at, "not YAML: a control character stands here".to_owned()))
+}
+
 fn fault(mark: Mark, message: String) -> Fault {
     Fault { line: mark.line, column: mark.column, path: String::new(), message }
 }
 
-fn syntax(error: &ScanError) -> Fault {
-    fault(mark(*error.marker()), format!("not YAML: {}", error.info()))
+fn syntax(error: &ScanError, text: &str) -> Fault {
+    let at = mark(*error.marker());
+    // What a tab breaks, the parser often finds on the line before.
+    let lines = (at.line..).zip(text.lines().skip(at.line.saturating_sub(1) as usize)).take(2);
+    for (line, text) in lines {
+        let indentation = text.chars().take_while(|character| character.is_whitespace());
+        if let Some(column) =
+            (1..).zip(indentation).find_map(|(column, character)| (character == '\t').then_some(column))
+        {
+            return fault(
+                Mark { line, column },
+                "not YAML: a tab indents this line, and YAML indents with spaces alone".to_owned(),
+            );
+        }
+    }
+    fault(at, format!("not YAML: {}", error.info()))
 }
 
 fn mark(marker: Marker) -> Mark {
