@@ -255,6 +255,7 @@ pub fn documents(
         tenant: tenant.clone(),
         job: job.clone(),
         version,
+        replaces: None,
         name: None,
         deployed_at: now.clone(),
         queues: vec![Queue { queue, pool: "default".to_owned(), partitions: None }],
