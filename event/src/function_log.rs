@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{JobId, TenantId};
 
-/// The levels of a jobicolet's `log` (seed: 0 debug … 6 disabled).
+/// The levels of a jobicolet's `log` (Jobico-fn: 0 debug … 5 panic, 6 no level).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
@@ -20,20 +20,23 @@ pub enum Level {
     Fatal,
     /// 5.
     Panic,
+    /// 6: the line has no level.
+    #[serde(rename = "none")]
+    Unleveled,
 }
 
 impl Level {
-    /// The level a function meant; none for 6, which says not to log.
+    /// The level that a function's number means.
     #[must_use]
-    pub fn from_code(code: u32) -> Option<Self> {
+    pub fn from_code(code: u32) -> Self {
         match code {
-            0 => Some(Self::Debug),
-            2 => Some(Self::Warning),
-            3 => Some(Self::Error),
-            4 => Some(Self::Fatal),
-            5 => Some(Self::Panic),
-            6 => None,
-            _ => Some(Self::Info),
+            0 => Self::Debug,
+            2 => Self::Warning,
+            3 => Self::Error,
+            4 => Self::Fatal,
+            5 => Self::Panic,
+            6 => Self::Unleveled,
+            _ => Self::Info,
         }
     }
 }

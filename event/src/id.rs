@@ -152,6 +152,10 @@ id!(
     RuntimeId, ID_BYTES_MAX, "", &[]
 );
 id!(
+    /// A pool: the processors that read a queue together.
+    PoolId, ID_BYTES_MAX, "", &[]
+);
+id!(
     /// The name a schema or a module was uploaded under, such as `customer.json`: like an id, but longer and with dots.
     FileName, FILE_NAME_BYTES_MAX, ".", &[]
 );

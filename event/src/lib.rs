@@ -33,5 +33,5 @@ pub mod function_log;
 pub mod result;
 
 pub use digest::Digest;
-pub use id::{EventId, FileName, JobId, QueueId, RuntimeId, TenantId};
+pub use id::{EventId, FileName, JobId, PoolId, QueueId, RuntimeId, TenantId};
 pub use schema::{Schema, ValidEvent, Violation};

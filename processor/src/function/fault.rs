@@ -10,7 +10,7 @@ use wasmtime::Trap;
 pub enum Phase {
     /// The module does not compile or link.
     Module,
-    /// While it was made ready: its start function, `_initialize`, `_start`, `ver` or `init`.
+    /// While it was made ready: its start function, `_initialize`, `_start` or `init`.
     Init,
     /// In `malloc`.
     Malloc,

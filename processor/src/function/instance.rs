@@ -11,7 +11,8 @@ use std::time::Duration;
 use wasmtime::{Memory, Store, TypedFunc};
 use wasmtime_wasi::I32Exit;
 
-use super::fault::{Fault, Phase};
+use super::engine::Engine;
+use super::fault::{Fault, Kind, Phase};
 use super::host::{Host, LogLine};
 use super::module::Module;
 use crate::config::{EPOCH_TICK, Limits};
@@ -25,6 +26,8 @@ pub struct Instance {
     exports: Exports,
     output_bytes_max: usize,
     broken: bool,
+    /// Keeps the engine's clock ticking, which ends calls that run too long.
+    _engine: Engine,
 }
 
 struct Exports {
@@ -34,7 +37,7 @@ struct Exports {
     main: TypedFunc<(u32, u32, u32), ()>,
 }
 
-/// `free` as the module's `ver` has it.
+/// `free` in the module's version of the contract. Its type says which; what `ver` answers adds nothing to that.
 enum Free {
     /// Version 0 (TinyGo): `free(ptr)`.
     Pointer(TypedFunc<u32, ()>),
@@ -70,7 +73,13 @@ impl Instance {
         store.limiter(|host| host);
         store.set_epoch_deadline(ticks(deadline));
         match prepare(module, main, &mut store) {
-            Ok(exports) => Ok(Self { store, exports, output_bytes_max: limits.output_bytes, broken: false }),
+            Ok(exports) => Ok(Self {
+                store,
+                exports,
+                output_bytes_max: limits.output_bytes,
+                broken: false,
+                _engine: module.engine.clone(),
+            }),
             Err(Failure::Contract(fault)) => Err(fault),
             Err(Failure::Wasm(error)) => Err(Fault::from_wasm(Phase::Init, &error, store.data().refused_memory)),
         }
@@ -149,7 +158,8 @@ impl Instance {
         Ok((code, (place >> 32) as u32, place as u32))
     }
 
-    /// Gives back what the call took. The answer stands by now: an instance that fails here is only not used again.
+    /// Gives back what the call took. The answer stands by now. A `free` that traps is passed over, as Jobico-fn did: in
+    /// modules of its Rust SDK every one does. Only what it does not finish in time ends the instance.
     fn release(&mut self, input: u32, input_bytes: u32, area: u32, output: u32, output_bytes: u32) {
         let taken = [(input, input_bytes.max(1)), (area, RETURN_AREA_BYTES), (output, output_bytes)];
         for (pointer, bytes) in taken.into_iter().filter(|(pointer, _)| *pointer != 0) {
@@ -158,8 +168,9 @@ impl Instance {
                 Free::Sized(free) => free.call(&mut self.store, (pointer, bytes)),
             };
             if let Err(error) = freed {
-                tracing::debug!(fault = %self.wasm_fault(Phase::Free, &error), "an instance is given up");
-                self.broken = true;
+                let fault = self.wasm_fault(Phase::Free, &error);
+                self.broken = fault.kind == Kind::Timeout;
+                tracing::debug!(%fault, "memory of a call was not given back");
                 return;
             }
         }
@@ -195,20 +206,12 @@ fn prepare(module: &Module, main: &str, store: &mut Store<Host>) -> Result<Expor
     }
     let memory = instance.get_memory(&mut *store, "memory").ok_or_else(|| missing("memory", ""))?;
     let malloc = instance.get_typed_func(&mut *store, "malloc").map_err(|_| missing("malloc", "(i32) -> i32"))?;
-    let version = match instance.get_func(&mut *store, "ver") {
-        None => 0,
-        Some(_) => {
-            let ver =
-                instance.get_typed_func::<(), u32>(&mut *store, "ver").map_err(|_| missing("ver", "() -> i32"))?;
-            ver.call(&mut *store, ())?
-        }
-    };
-    let free = match version {
-        0 => Free::Pointer(instance.get_typed_func(&mut *store, "free").map_err(|_| missing("free", "(i32)"))?),
-        1 => Free::Sized(instance.get_typed_func(&mut *store, "free").map_err(|_| missing("free", "(i32, i32)"))?),
-        other => {
-            return Err(Failure::Contract(Fault::abi(Phase::Init, format!("ver() is {other}; 0 and 1 are known"))));
-        }
+    let free = if let Ok(free) = instance.get_typed_func(&mut *store, "free") {
+        Free::Pointer(free)
+    } else {
+        Free::Sized(
+            instance.get_typed_func(&mut *store, "free").map_err(|_| missing("free", "(i32) or free(i32, i32)"))?,
+        )
     };
     if instance.get_func(&mut *store, "init").is_some() {
         let init = instance.get_typed_func::<(), ()>(&mut *store, "init").map_err(|_| missing("init", "()"))?;

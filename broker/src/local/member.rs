@@ -1,0 +1,155 @@
+//! A member of a group.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use super::cursors::Cursors;
+use super::request::Offsets;
+use super::{Log, Topic};
+use crate::coordinator::{Change, MemberId, PartitionId};
+use crate::{Batch, Consumer, Error, GatherLimits, Membership, Positions, TopicPartition};
+
+/// See [`Consumer`]. It leaves its group when it is dropped, also when its thread panics.
+pub(crate) struct Member {
+    log: Arc<Log>,
+    group: Arc<str>,
+    id: MemberId,
+    cursors: Cursors,
+}
+
+impl Member {
+    pub(super) fn join(log: Arc<Log>, membership: &Membership) -> Self {
+        let (group, cursors): (Arc<str>, _) = (membership.group.as_str().into(), Cursors::default());
+        let mut groups = log.core.groups();
+        let id = groups.coordinator.join(&group);
+        groups.inboxes.insert(id, cursors.inbox().clone());
+        drop(groups);
+        tracing::debug!(%group, member = id.0, client = membership.client_id, "joined");
+        Self { log, group, id, cursors }
+    }
+
+    /// Puts this member out of its group until its next gather.
+    pub(crate) fn evict(&self) {
+        self.log.core.evict(&self.group, self.id);
+    }
+
+    /// What `positions` are to a commit of this member.
+    pub(super) fn offsets(&self, operation: &'static str, positions: &Positions) -> Result<Offsets, Error> {
+        let mut last: Option<Arc<Topic>> = None;
+        let mut offsets = Vec::with_capacity(positions.len());
+        for (name, offset) in positions {
+            // Positions are sorted, so a topic's partitions follow each other.
+            let partition = last
+                .as_ref()
+                .filter(|topic| topic.name == name.topic)
+                .and_then(|topic| usize::try_from(name.partition).ok().and_then(|number| topic.partitions.get(number)));
+            let partition = match partition {
+                Some(partition) => partition.id,
+                None => {
+                    let partition = self.log.core.partition(operation, name)?;
+                    last = self.log.core.topic(operation, &name.topic).ok();
+                    partition.id
+                }
+            };
+            offsets.push((partition, *offset));
+        }
+        Ok(Offsets { group: self.group.clone(), member: self.id, positions: offsets })
+    }
+
+    pub(super) fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    fn rebalance(&mut self) {
+        let core = &self.log.core;
+        let index = core.index.read().unwrap_or_else(PoisonError::into_inner);
+        let mut groups = core.groups();
+        let partitions_of = |topic: &str, partitions: &mut Vec<PartitionId>| {
+            partitions.extend(index.topic(topic).into_iter().flat_map(|topic| &topic.partitions).map(|part| part.id));
+        };
+        let change = groups.coordinator.sync(&self.group, self.id, &partitions_of);
+        groups.wake(&change.woken);
+        let Change { generation, revoked, assigned, woken: _ } = change;
+        if revoked.is_empty() && assigned.is_empty() {
+            return;
+        }
+        tracing::debug!(
+            group = %self.group, member = self.id.0, generation, revoked = revoked.len(), assigned = assigned.len(),
+            "rebalanced"
+        );
+        for partition in revoked {
+            self.cursors.remove(partition);
+        }
+        for id in assigned {
+            if let Some(partition) = index.partition(id) {
+                let position = groups.committed(&self.group, id).unwrap_or(0);
+                self.cursors.add(partition.clone(), position);
+            }
+        }
+    }
+
+    fn ids(&self, partitions: &[TopicPartition]) -> Vec<PartitionId> {
+        partitions.iter().filter_map(|name| self.log.core.partition("", name).ok()).map(|part| part.id).collect()
+    }
+}
+
+impl Consumer for Member {
+    fn subscribe(&mut self, topics: &BTreeSet<String>) -> Result<(), Error> {
+        let mut groups = self.log.core.groups();
+        let woken = groups.coordinator.subscribe(&self.group, self.id, Arc::new(topics.clone()));
+        groups.wake(&woken);
+        Ok(())
+    }
+
+    fn gather(&mut self, batch: &mut Batch, limits: &GatherLimits, wait: Duration) -> Result<(), Error> {
+        batch.clear();
+        let deadline = Cursors::deadline(wait);
+        loop {
+            if self.cursors.look() {
+                self.rebalance();
+            }
+            self.cursors.fill(self.log.core.storage(), batch, limits)?;
+            if !batch.is_empty() || !self.cursors.inbox().wait(deadline) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn assignment(&self) -> BTreeSet<TopicPartition> {
+        self.cursors.partitions().map(|partition| partition.name()).collect()
+    }
+
+    fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
+        self.ids(partitions).into_iter().for_each(|id| self.cursors.pause(id));
+        Ok(())
+    }
+
+    fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
+        self.ids(partitions).into_iter().for_each(|id| self.cursors.resume(id));
+        Ok(())
+    }
+
+    fn rewind(&mut self, positions: &Positions) -> Result<(), Error> {
+        for (name, position) in positions {
+            if let Ok(partition) = self.log.core.partition("rewind", name) {
+                self.cursors.seek(partition.id, *position);
+            }
+        }
+        Ok(())
+    }
+
+    fn commit_offsets(&mut self, positions: &Positions) -> Result<(), Error> {
+        let offsets = self.offsets("commit offsets", positions)?;
+        self.log.commit_offsets(offsets)
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let mut groups = self.log.core.groups();
+        let woken = groups.coordinator.leave(&self.group, self.id);
+        groups.inboxes.remove(&self.id);
+        groups.wake(&woken);
+    }
+}

@@ -1,0 +1,159 @@
+//! A transactor that meets faults.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::faults::Dice;
+use super::no_answer;
+use crate::local::{LocalTransactor, Log};
+use crate::{Batch, Cause, Class, Consumer, Error, GatherLimits, Outgoing, Positions, TopicPartition, Transactor};
+
+pub(super) struct FaultyTransactor {
+    log: Arc<Log>,
+    inner: LocalTransactor,
+    transactional_id: String,
+    dice: Dice,
+    /// Why the open transaction can only be aborted.
+    spoilt: Option<Error>,
+    /// Why this transactor is of no more use.
+    dead: Option<Error>,
+}
+
+impl FaultyTransactor {
+    pub(super) fn new(log: Arc<Log>, inner: LocalTransactor, transactional_id: &str, dice: Dice) -> Self {
+        Self { log, inner, transactional_id: transactional_id.to_owned(), dice, spoilt: None, dead: None }
+    }
+
+    /// What may happen before any call of a transaction.
+    fn before(&mut self) -> Result<(), Error> {
+        if let Some(error) = &self.dead {
+            return Err(error.clone());
+        }
+        if self.dice.falls(|faults| faults.fenced) {
+            self.log.fence(&self.transactional_id)?;
+        }
+        Ok(())
+    }
+
+    fn may_be_spoilt(&mut self, operation: &'static str) -> Result<(), Error> {
+        if self.dice.falls(|faults| faults.abortable) {
+            return Err(no_answer(operation, Class::Abortable));
+        }
+        Ok(())
+    }
+
+    fn try_produce(&mut self, record: &Outgoing<'_>) -> Result<(), Error> {
+        const OPERATION: &str = "produce";
+        self.before()?;
+        let full = |error| Error { cause: Cause::Full, ..error };
+        self.dice.unavailable(OPERATION).map_err(full)?;
+        self.may_be_spoilt(OPERATION)?;
+        let unknown = self.dice.unknown_topic(OPERATION, record.topic);
+        unknown.map_err(|error| Error { class: Class::Abortable, ..error })?;
+        self.inner.produce(record)
+    }
+
+    fn try_commit(&mut self, positions: &Positions) -> Result<(), Error> {
+        const OPERATION: &str = "commit";
+        self.before()?;
+        if let Some(error) = &self.spoilt {
+            return Err(error.clone());
+        }
+        self.dice.unavailable(OPERATION)?;
+        self.may_be_spoilt(OPERATION)?;
+        if self.dice.falls(|faults| faults.rebalance) {
+            self.inner.evict();
+        }
+        if self.dice.falls(|faults| faults.in_doubt) {
+            if self.dice.coin() {
+                self.inner.commit(positions)?;
+            }
+            let error = no_answer(OPERATION, Class::Fatal);
+            self.dead = Some(error.clone());
+            return Err(error);
+        }
+        self.inner.commit(positions)
+    }
+
+    /// Remembers what an error does to the transaction.
+    fn note<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        if let Err(error) = &result {
+            match error.class {
+                Class::Retriable => {}
+                Class::Abortable => self.spoilt = Some(error.clone()),
+                Class::Fatal => self.dead = Some(error.clone()),
+            }
+        }
+        result
+    }
+}
+
+impl Transactor for FaultyTransactor {
+    fn begin(&mut self) -> Result<(), Error> {
+        let begun = self.before().and_then(|()| self.inner.begin());
+        self.note(begun)
+    }
+
+    fn produce(&mut self, record: &Outgoing<'_>) -> Result<(), Error> {
+        let produced = self.try_produce(record);
+        self.note(produced)
+    }
+
+    fn commit(&mut self, positions: &Positions) -> Result<(), Error> {
+        let committed = self.try_commit(positions);
+        self.note(committed)
+    }
+
+    fn abort(&mut self) -> Result<(), Error> {
+        let aborted = self.before().and_then(|()| {
+            self.dice.unavailable("abort")?;
+            self.inner.abort()
+        });
+        if aborted.is_ok() {
+            self.spoilt = None;
+        }
+        self.note(aborted)
+    }
+}
+
+impl Consumer for FaultyTransactor {
+    fn subscribe(&mut self, topics: &BTreeSet<String>) -> Result<(), Error> {
+        self.dice.unavailable("subscribe")?;
+        self.inner.subscribe(topics)
+    }
+
+    fn gather(&mut self, batch: &mut Batch, limits: &GatherLimits, wait: Duration) -> Result<(), Error> {
+        batch.clear();
+        self.dice.unavailable("gather")?;
+        if self.dice.falls(|faults| faults.rebalance) {
+            self.inner.evict();
+        }
+        self.inner.gather(batch, limits, wait)
+    }
+
+    fn assignment(&self) -> BTreeSet<TopicPartition> {
+        self.inner.assignment()
+    }
+
+    fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
+        self.dice.unavailable("pause")?;
+        self.inner.pause(partitions)
+    }
+
+    fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
+        self.dice.unavailable("resume")?;
+        self.inner.resume(partitions)
+    }
+
+    fn rewind(&mut self, positions: &Positions) -> Result<(), Error> {
+        self.dice.unavailable("rewind")?;
+        self.inner.rewind(positions)
+    }
+
+    fn commit_offsets(&mut self, positions: &Positions) -> Result<(), Error> {
+        self.dice.unavailable("commit offsets")?;
+        self.inner.commit_offsets(positions)?;
+        self.dice.lost("commit offsets")
+    }
+}

@@ -1,0 +1,4 @@
+//! The integration tests of the contract between services, as one binary.
+
+mod contract;
+mod job;

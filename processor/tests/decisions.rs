@@ -1,0 +1,104 @@
+//! What follows from an outcome, as a table.
+
+use jobico_event::dead_letter::{Cause, Stage};
+use jobico_event::result::Status;
+use jobico_event::snapshot::{EventView, FunctionView, Onward};
+use jobico_event::{Digest, EventId, FileName, JobId, Schema, TenantId};
+use jobico_processor::decide::{Action, decide};
+use jobico_processor::outcome::{Outcome, Output};
+
+fn event(ok: Option<&str>, error: Option<&str>) -> EventView {
+    let onward = |schema: &str| Onward {
+        event: EventId::new("next").unwrap(),
+        topic: "t.next".to_owned(),
+        schema: Schema::compile(schema).unwrap(),
+        key: None,
+    };
+    EventView {
+        tenant: TenantId::new("t").unwrap(),
+        job: JobId::new("j").unwrap(),
+        version: 1,
+        event: EventId::new("e").unwrap(),
+        topic: "t.q".to_owned(),
+        results: "t.results".to_owned(),
+        dead: "t.dead".to_owned(),
+        source: "/jobs/t/j".to_owned(),
+        result_type: "j.result".to_owned(),
+        schema: Schema::any(),
+        key: None,
+        function: FunctionView {
+            name: FileName::new("f.wasm").unwrap(),
+            digest: Digest::of(b""),
+            main: "event".to_owned(),
+            label: "f.wasm@0".to_owned(),
+            timeout_ms: None,
+        },
+        ok: ok.map(onward),
+        error: error.map(onward),
+    }
+}
+
+/// The actions, in short.
+fn actions(outcome: Outcome, event: &EventView, output: Output<'_>) -> Vec<String> {
+    let mut seen = Vec::new();
+    decide(outcome, event, output, |action| {
+        seen.push(match action {
+            Action::Result { status: Status::Ok, code, value } => format!("ok {code} {}", text(value)),
+            Action::Result { status: Status::Error, code, value } => format!("error {code} {}", text(value)),
+            Action::Event { onward, data } => format!("event {} {}", onward.event, text(Some(&data))),
+            Action::DeadLetter(cause) => format!("dead {} {}", cause.stage.as_str(), cause.code),
+        });
+        Ok::<(), ()>(())
+    })
+    .unwrap();
+    seen
+}
+
+fn text(bytes: Option<&[u8]>) -> String {
+    bytes.map_or("nothing".to_owned(), |bytes| String::from_utf8_lossy(bytes).into_owned())
+}
+
+fn cause(stage: Stage) -> Cause {
+    Cause { stage, code: "why", message: "because".into() }
+}
+
+#[test]
+fn an_outcome_becomes_its_actions() {
+    let (plain, chained, strict) =
+        (event(None, None), event(Some("true"), Some("true")), event(Some(r#"{"type":"object"}"#), None));
+    let answered = |code| Outcome::Answered { code };
+    let table = [
+        (answered(0), &plain, Output::Bytes(b"{}"), vec!["ok 0 {}"]),
+        (answered(0), &plain, Output::Nothing, vec!["ok 0 nothing"]),
+        (answered(9), &plain, Output::Bytes(b"no"), vec!["error 9 no"]),
+        (answered(u64::MAX), &plain, Output::Bytes(b""), vec!["error 18446744073709551615 "]),
+        (answered(0), &chained, Output::Bytes(b"{\"a\": 1}"), vec!["ok 0 {\"a\": 1}", "event next {\"a\": 1}"]),
+        (
+            answered(0),
+            &chained,
+            Output::Bytes(b"plain \"text\""),
+            vec!["ok 0 plain \"text\"", "event next \"plain \\\"text\\\"\""],
+        ),
+        (answered(0), &chained, Output::Nothing, vec!["ok 0 nothing", "event next null"]),
+        (answered(5), &chained, Output::Bytes(b"1"), vec!["error 5 1", "event next 1"]),
+        (answered(0), &strict, Output::Bytes(b"1"), vec!["dead output schema"]),
+        (answered(0), &plain, Output::Bytes(b"\xff"), vec!["dead output utf8"]),
+        (answered(0), &chained, Output::TooLarge { bytes: 9 }, vec!["dead output too_large"]),
+        (Outcome::Failed(cause(Stage::Function)), &chained, Output::Nothing, vec!["dead function why"]),
+        (Outcome::Refused(cause(Stage::Validate)), &chained, Output::Nothing, vec!["dead validate why"]),
+    ];
+    for (outcome, event, output, expected) in table {
+        let case = format!("{outcome:?} {output:?}");
+        assert_eq!(actions(outcome, event, output), expected, "{case}");
+    }
+}
+
+#[test]
+fn after_an_action_that_fails_there_are_no_more() {
+    let (chained, mut seen) = (event(Some("true"), None), 0);
+    let result = decide(Outcome::Answered { code: 0 }, &chained, Output::Bytes(b"1"), |_| {
+        seen += 1;
+        Err("broken")
+    });
+    assert_eq!((result, seen), (Err("broken"), 1));
+}

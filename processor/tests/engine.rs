@@ -1,0 +1,224 @@
+//! The engine on real logs: the embedded one, and Kafka.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jobico_event::{Digest, EventId, name};
+
+use crate::world::{On, Seen, World};
+
+/// Runs a scenario on both logs.
+macro_rules! on_both_logs {
+    ($($scenario:ident),+ $(,)?) => {
+        mod embedded {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $scenario() {
+                super::$scenario(super::On::Embedded).await;
+            })+
+        }
+        mod kafka {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $scenario() {
+                super::$scenario(super::On::Kafka).await;
+            })+
+        }
+    };
+}
+
+on_both_logs!(
+    every_event_has_exactly_one_outcome_in_the_order_of_its_partition,
+    a_dead_letter_keeps_the_events_bytes_and_says_why,
+    a_chain_carries_the_output_to_the_next_event,
+    an_output_against_the_next_events_schema_is_a_dead_letter_and_nothing_else,
+    all_forms_of_direct_producers_are_read,
+    a_queue_waits_for_its_module_and_its_neighbour_does_not,
+    what_a_function_logs_reaches_the_log_topic,
+    a_function_that_loops_does_not_stop_its_neighbour,
+    a_second_processor_takes_over_what_the_first_leaves,
+);
+
+fn values(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!(r#"{{"n":{n}}}"#)).collect()
+}
+
+/// Each origin's outcomes, which must be one each; offsets of a partition must be seen in their order.
+fn check_once_in_order(seen: &[Seen]) {
+    let mut last: BTreeMap<(String, i32), i64> = BTreeMap::new();
+    for record in seen {
+        let (topic, partition, offset) = record.origin();
+        let before = last.insert((topic.clone(), partition), offset);
+        assert!(before.is_none_or(|before| before < offset), "{topic}/{partition}: {offset} after {before:?}");
+    }
+}
+
+async fn every_event_has_exactly_one_outcome_in_the_order_of_its_partition(on: On) {
+    let mut world = World::new(on).await;
+    world.job("e", "q", "trap_when.wat").await;
+    let _processor = world.process("0", 2).await;
+    let mut sent = values(2_000);
+    for (index, value) in sent.iter_mut().enumerate().filter(|(index, _)| index % 100 == 7) {
+        *value = format!(r#"{{"n":{index},"note":"bang!"}}"#);
+    }
+    world.send_plain("q", &sent).await;
+    let (results, dead) = (world.results(1_980).await, world.dead(20).await);
+    assert_eq!((results.len(), dead.len()), (1_980, 20));
+    // A key spreads over the partitions of the results topic too, so order is looked at per source partition in each.
+    let mut origins: Vec<_> = results.iter().chain(&dead).map(Seen::origin).collect();
+    origins.sort_unstable();
+    origins.dedup();
+    assert_eq!(origins.len(), 2_000, "each event has an outcome of its own");
+    check_once_in_order(&dead);
+    assert!(results.iter().all(|result| result.header("jobico-status") == "ok" && result.header("jobico-code") == "0"));
+}
+
+async fn a_dead_letter_keeps_the_events_bytes_and_says_why(on: On) {
+    let mut world = World::new(on).await;
+    let pin = world.schema(r#"{"type":"object","required":["name"]}"#);
+    world.job("e", "q", "echo.wat").await.schema = Some(pin);
+    let _processor = world.process("0", 1).await;
+    let spelling = r#"{ "nome" : 1.0 }"#;
+    world
+        .send(
+            "q",
+            [
+                (spelling, &[("x-mine", "kept"), ("ce_id", "id-1")][..]),
+                ("{", &[][..]),
+                ("{\"name\":1}", &[("ce_type", "other")][..]),
+            ],
+        )
+        .await;
+    let mut dead = world.dead(3).await;
+    dead.sort_by_key(|record| record.header("jobico-error-code").to_owned());
+    let codes: Vec<_> = dead.iter().map(|record| record.header("jobico-error-code")).collect();
+    assert_eq!(codes, ["json", "schema", "unknown_event"]);
+    let schema = &dead[1];
+    assert_eq!(
+        (schema.value.as_deref(), schema.header("x-mine"), schema.header("jobico-event")),
+        (Some(spelling), "kept", "id-1")
+    );
+    assert_eq!(schema.header("jobico-error-stage"), "validate");
+    assert!(schema.header("jobico-error-message").contains("name"), "{schema:?}");
+}
+
+async fn a_chain_carries_the_output_to_the_next_event(on: On) {
+    let mut world = World::new(on).await;
+    let route = world.job("first", "q1", "echo.wat").await;
+    route.ok = Some(EventId::new("second").unwrap());
+    world.job("second", "q2", "reject.wat").await.error = Some(EventId::new("third").unwrap());
+    world.job("third", "q3", "echo.wat").await;
+    let _processor = world.process("0", 2).await;
+    world.send_plain("q1", &[r#"{"a":1}"#.to_owned()]).await;
+    let results = world.results(3).await;
+    let of = |topic: &str| results.iter().find(|result| result.origin().0 == world.topic(topic)).unwrap();
+    assert_eq!((of("q1").value.as_deref(), of("q1").header("jobico-status")), (Some(r#"{"a":1}"#), "ok"));
+    assert_eq!((of("q2").value.as_deref(), of("q2").header("jobico-code")), (Some("no thanks"), "7"));
+    // Text becomes a JSON string on its way on: an event is always JSON.
+    assert_eq!(of("q3").value.as_deref(), Some(r#""no thanks""#));
+}
+
+async fn an_output_against_the_next_events_schema_is_a_dead_letter_and_nothing_else(on: On) {
+    let mut world = World::new(on).await;
+    world.job("first", "q1", "echo.wat").await.ok = Some(EventId::new("second").unwrap());
+    let pin = world.schema(r#"{"required":["b"]}"#);
+    world.job("second", "q2", "echo.wat").await.schema = Some(pin);
+    let _processor = world.process("0", 1).await;
+    world.send_plain("q1", &[r#"{"a":1}"#.to_owned(), r#"{"b":1}"#.to_owned()]).await;
+    let dead = world.dead(1).await;
+    assert_eq!((dead[0].header("jobico-error-stage"), dead[0].value.as_deref()), ("output", Some(r#"{"a":1}"#)));
+    let results = world.results(2).await;
+    assert_eq!(results.iter().filter(|result| result.origin().0 == world.topic("q1")).count(), 1, "only that of b");
+}
+
+async fn all_forms_of_direct_producers_are_read(on: On) {
+    let mut world = World::new(on).await;
+    world.job("e", "q", "echo.wat").await;
+    let _processor = world.process("0", 1).await;
+    let structured = r#"{"specversion":"1.0","id":"s-1","source":"/x","type":"e","data":{"form":"structured"}}"#;
+    let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    world
+        .send(
+            "q",
+            [
+                (r#"{"form":"plain"}"#, &[][..]),
+                (r#"{"form":"binary"}"#, &[("ce_id", "b-1"), ("ce_type", "e"), ("traceparent", traceparent)][..]),
+                (structured, &[("content-type", "application/cloudevents+json")][..]),
+                ("\0\0\0\0\u{1}{\"form\":\"confluent\"}", &[][..]),
+            ],
+        )
+        .await;
+    let results = world.results(4).await;
+    let find = |form: &str| {
+        results.iter().find(|result| result.value.as_deref() == Some(&format!(r#"{{"form":"{form}"}}"#))).unwrap()
+    };
+    assert_eq!((find("binary").header("jobico-event"), find("binary").header("traceparent")), ("b-1", traceparent));
+    assert_eq!(find("structured").header("jobico-event"), "s-1");
+    let (topic, partition, offset) = find("plain").origin();
+    assert_eq!(find("plain").header("jobico-event"), format!("{topic}-{partition}-{offset}"));
+    find("confluent");
+}
+
+async fn a_queue_waits_for_its_module_and_its_neighbour_does_not(on: On) {
+    let mut world = World::new(on).await;
+    let late =
+        wat::parse_file(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/modules/reject.wat")).unwrap();
+    world.job_of_digest("late", "q-late", Digest::of(&late));
+    world.job("here", "q-here", "echo.wat").await;
+    let _processor = world.process("0", 1).await;
+    world.send_plain("q-late", &values(10)).await;
+    world.send_plain("q-here", &values(10)).await;
+    let first = world.results(10).await;
+    assert!(first.iter().all(|result| result.origin().0 == world.topic("q-here")));
+    jobico_catalog::artifact::store(&world.artifacts(), &Digest::of(&late), &late).await.unwrap();
+    let all = world.results(20).await;
+    let waited: Vec<_> = all.iter().filter(|result| result.origin().0 == world.topic("q-late")).cloned().collect();
+    assert_eq!((waited.len(), waited[0].header("jobico-status")), (10, "error"));
+}
+
+async fn what_a_function_logs_reaches_the_log_topic(on: On) {
+    let mut world = World::new(on).await;
+    world.job("e", "q", "log.wat").await;
+    let _processor = world.process("0", 1).await;
+    world.send("q", [("{}", &[("ce_id", "logged")][..])]).await;
+    let tenant = world.tenant.clone();
+    let mine = move |record: &Seen| record.key.as_deref() == Some(tenant.as_str().as_bytes());
+    let enough = mine.clone();
+    let lines = world.read(name::LOG, move |seen| seen.iter().filter(|record| enough(record)).count() >= 7).await;
+    let lines: Vec<serde_json::Value> = lines
+        .iter()
+        .filter(|record| mine(record))
+        .map(|record| serde_json::from_str(record.value.as_deref().unwrap()).unwrap())
+        .collect();
+    let told: Vec<_> =
+        lines.iter().map(|line| (line["level"].as_str().unwrap(), line["message"].as_str().unwrap())).collect();
+    assert_eq!(told[0], ("debug", "level 0"));
+    assert_eq!((told.len(), lines[0]["event"].as_str()), (7, Some("logged")));
+}
+
+async fn a_function_that_loops_does_not_stop_its_neighbour(on: On) {
+    let mut world = World::new(on).await;
+    world.job("bad", "q-bad", "loop.wat").await;
+    world.job("good", "q-good", "echo.wat").await;
+    let _processor = world.process("0", 1).await;
+    world.send_plain("q-bad", &values(3)).await;
+    world.send_plain("q-good", &values(50)).await;
+    let (results, dead) = (world.results(50).await, world.dead(3).await);
+    assert_eq!(results.len(), 50);
+    assert!(dead.iter().all(|record| record.header("jobico-error-code") == "timeout"), "{dead:?}");
+}
+
+async fn a_second_processor_takes_over_what_the_first_leaves(on: On) {
+    let mut world = World::new(on).await;
+    world.job("e", "q", "echo.wat").await;
+    let first = world.process("0", 1).await;
+    world.send_plain("q", &values(100)).await;
+    world.results(100).await;
+    first.frame.tasks.stop();
+    tokio::time::timeout(Duration::from_secs(20), first.frame.tasks.run()).await.unwrap().unwrap();
+    world.send_plain("q", &values(100)).await;
+    let _second = world.process("1", 2).await;
+    let results = world.results(200).await;
+    let mut origins: Vec<_> = results.iter().map(Seen::origin).collect();
+    origins.sort_unstable();
+    origins.dedup();
+    assert_eq!((results.len(), origins.len()), (200, 200));
+}
