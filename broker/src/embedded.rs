@@ -11,7 +11,7 @@
 //! **What an acknowledgement promises**: the record is there after the end of the process, also by SIGKILL. It is in the
 //! operating system's hands (SQLite's WAL, `synchronous=NORMAL`), as a record is that Kafka acknowledged: neither calls
 //! fsync for each. A machine that loses power may lose the newest records, a Kafka with one replica likewise; what is left
-//! is whole, offsets and outputs with it. [`Settings::sync`] asks for more.
+//! is whole, offsets and outputs with it. [`Settings::fsync`] asks for more.
 //!
 //! Groups live in this process, so there are no sessions: a member that is dropped, by a panic too, gives its partitions
 //! to the others; one that hangs keeps them.
@@ -56,16 +56,17 @@ pub struct Settings {
     /// How often what is kept too long is looked for. 5 min, as Kafka's `log.retention.check.interval.ms`.
     pub sweep_interval: Duration,
     /// When written records reach the disk.
-    pub sync: Sync,
+    pub fsync: Fsync,
 }
 
 /// When written records reach the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sync {
-    /// When the operating system finds it convenient: the end of the process loses nothing, that of the machine may.
-    Eventually,
-    /// Before they are acknowledged. It costs an fsync a commit.
-    BeforeAcknowledgement,
+pub enum Fsync {
+    /// When the WAL is moved into the file, and whenever the operating system finds it convenient: the end of the process
+    /// loses nothing, that of the machine may.
+    AtCheckpoints,
+    /// Before they are acknowledged: the end of the machine loses nothing. It costs an fsync for each group of commits.
+    EachCommit,
 }
 
 /// A log in a SQLite file.
@@ -82,7 +83,7 @@ impl Default for Settings {
             retention: Duration::from_secs(7 * 24 * 60 * 60),
             tombstone_retention: Duration::from_secs(24 * 60 * 60),
             sweep_interval: Duration::from_secs(5 * 60),
-            sync: Sync::Eventually,
+            fsync: Fsync::AtCheckpoints,
         }
     }
 }
@@ -96,7 +97,7 @@ impl Embedded {
     /// the folder cannot be written.
     pub fn open(path: &Path, settings: Settings) -> Result<Arc<Self>, Error> {
         let lock = Lock::take(path)?;
-        let (store, loaded) = Store::open(path, settings.sync, lock)?;
+        let (store, loaded) = Store::open(path, settings.fsync, lock)?;
         let readers = store.readers();
         let core = Core::new(Box::new(store), loaded, Box::new(now_ms));
         let writer = WriterThread::start(core.clone())?;

@@ -210,10 +210,14 @@ pub trait Consumer: Send {
     /// Ends a [`Consumer::pause`].
     fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), Error>;
 
-    /// Goes back to `positions`: the next [`Consumer::gather`] begins there.
+    /// Goes back to `positions`: the next [`Consumer::gather`] begins there. Partitions that are not this member's (any more)
+    /// are passed over.
     fn rewind(&mut self, positions: &Positions) -> Result<(), Error>;
 
     /// Commits offsets on their own: what comes before them is done.
+    ///
+    /// # Errors
+    /// [`Cause::Fenced`], [`Class::Abortable`], where a partition is not this member's (any more); then none is committed.
     fn commit_offsets(&mut self, positions: &Positions) -> Result<(), Error>;
 }
 
@@ -227,6 +231,11 @@ pub trait Transactor: Consumer {
 
     /// Commits the records produced since [`Transactor::begin`] and `positions`, all or nothing. After an error of class
     /// [`Class::Abortable`] the transaction is open still, to be aborted.
+    ///
+    /// # Errors
+    /// [`Cause::Fenced`]: [`Class::Fatal`] where another holds the transactional id, [`Class::Abortable`] where a partition
+    /// of `positions` is not this member's (any more). [`Class::Fatal`] with [`Cause::Unavailable`] leaves open whether it
+    /// was committed; whoever joins next with this transactional id begins behind it or before it, and nothing is in between.
     fn commit(&mut self, positions: &Positions) -> Result<(), Error>;
 
     /// Ends the transaction without effect; without an open one it does nothing. The caller rewinds.

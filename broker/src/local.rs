@@ -91,6 +91,15 @@ pub(crate) trait Submit: Send + Sync {
     fn submit(&self, request: Request);
 }
 
+/// Carries requests out at once, in the thread of whoever asks.
+pub(crate) struct AtOnce(pub(crate) Arc<Core>);
+
+impl Submit for AtOnce {
+    fn submit(&self, request: Request) {
+        self.0.apply(vec![request]);
+    }
+}
+
 /// A log that lives in this process.
 pub(crate) struct Log {
     core: Arc<Core>,

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use crate::local::{Core, Loaded, Log, Request, Submit};
+use crate::local::{AtOnce, Core, Loaded, Log};
 use crate::{
     Append, Batch, Broker, Cause, Class, Consumer, Error, Follower, Lag, Membership, Position, Positions, Start,
     TopicSpec, Transactor, Writer,
@@ -45,15 +45,6 @@ pub struct Simulated {
     handles: AtomicU64,
     /// For the calls of the broker itself.
     dice: Mutex<Dice>,
-}
-
-/// Carries requests out at once.
-struct AtOnce(Arc<Core>);
-
-impl Submit for AtOnce {
-    fn submit(&self, request: Request) {
-        self.0.apply(vec![request]);
-    }
 }
 
 impl Simulated {

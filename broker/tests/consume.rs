@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use jobico_broker::{Batch, Consumer, GatherLimits, Positions};
+use jobico_broker::{Batch, GatherLimits, Positions};
 
 use crate::fixture::{
     ANY, Fixture, PATIENCE, Seen, TURN, gather, next_offsets, numbers, partition, record, set, settle, turn, until,
@@ -156,11 +156,12 @@ pub fn a_subscription_that_changes_gives_back_what_it_no_longer_names(log: &Fixt
     let seen = gather(&mut *member, 10);
     member.commit_offsets(&next_offsets(&seen)).unwrap();
     member.subscribe(&set(&[&new])).unwrap();
-    log.put_range(&new, 0..10);
+    let expected = (0..2).map(|number| partition(&new, number)).collect();
+    settle(&mut [&mut *member], &mut Vec::new(), |has| has[0] == expected);
     log.put_range(&old, 10..20);
+    log.put_range(&new, 0..10);
     let seen = gather(&mut *member, 10);
     assert!(seen.iter().all(|seen| seen.topic == new), "{seen:?}");
-    assert_eq!(member.assignment(), (0..2).map(|number| partition(&new, number)).collect());
     // And back again: on where the group had come.
     member.subscribe(&set(&[&old, &new])).unwrap();
     let seen = gather(&mut *member, 10);

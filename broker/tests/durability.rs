@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use jobico_broker::embedded::{Embedded, Settings};
-use jobico_broker::{Batch, Broker, Cause, Class, Membership, Retention, Start, TopicSpec, Transactor};
+use jobico_broker::{Batch, Broker, Cause, Class, Membership, Outgoing, Retention, Start, TopicSpec, Transactor};
 use tempfile::TempDir;
 
 use crate::fixture::{ANY, outgoing, record, set, until};
@@ -113,17 +113,18 @@ fn a_member_that_outlives_its_log_can_still_commit() {
     assert_eq!(batch.len(), 1);
 }
 
-/// A process that appends without end, and prints each value that was acknowledged.
-struct Appender {
+/// A process that writes without end, and prints what was acknowledged.
+struct Writing {
     child: Child,
     folder: TempDir,
 }
 
-impl Appender {
-    fn start() -> Self {
+impl Writing {
+    /// Runs this binary again with one test, which finds itself to be the child.
+    fn start(test: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "durability::what_was_acknowledged_outlives_a_kill", "--nocapture"])
+            .args(["--exact", test, "--nocapture"])
             .env(CHILD, folder.path().join("log.sqlite"))
             .stdout(Stdio::piped())
             .spawn()
@@ -155,7 +156,7 @@ impl Appender {
     }
 }
 
-impl Drop for Appender {
+impl Drop for Writing {
     fn drop(&mut self) {
         // Nothing to do where it has ended.
         drop(self.child.kill());
@@ -168,9 +169,9 @@ fn what_was_acknowledged_outlives_a_kill() {
     if let Some(path) = std::env::var_os(CHILD) {
         return append_without_end(Path::new(&path));
     }
-    let mut appender = Appender::start();
-    let acknowledged = appender.kill_after(2_000);
-    let log = open(&appender.path());
+    let mut writer = Writing::start("durability::what_was_acknowledged_outlives_a_kill");
+    let acknowledged = writer.kill_after(2_000);
+    let log = open(&writer.path());
     let kept: std::collections::HashSet<String> = values(&log, "in").into_iter().collect();
     let lost: Vec<_> = acknowledged.iter().filter(|value| !kept.contains(*value)).collect();
     assert!(lost.is_empty(), "{} of {} were acknowledged and are lost: {lost:?}", lost.len(), acknowledged.len());
@@ -206,5 +207,50 @@ fn append_without_end(path: &Path) {
         .collect();
     for appender in appenders {
         runtime.block_on(appender).unwrap();
+    }
+}
+
+#[test]
+fn outputs_and_offsets_agree_after_a_kill() {
+    if let Some(path) = std::env::var_os(CHILD) {
+        return copy_without_end(Path::new(&path));
+    }
+    let mut writer = Writing::start("durability::outputs_and_offsets_agree_after_a_kill");
+    let acknowledged = writer.kill_after(300).len();
+    let log = open(&writer.path());
+    let lag = wait(log.lag("group", &["in".to_owned()])).unwrap();
+    let done: i64 = lag.iter().filter_map(|lag| lag.committed).sum();
+    let mut outputs: Vec<usize> = values(&log, "out").iter().map(|value| value.parse().unwrap()).collect();
+    outputs.sort_unstable();
+    outputs.dedup();
+    let copies = values(&log, "out").len();
+    assert_eq!((copies as i64, outputs.len()), (done, copies), "each input that is done has one output");
+    assert!(copies >= acknowledged, "{copies} outputs of {acknowledged} commits");
+}
+
+/// The child: input is appended while a member copies it, some records a transaction.
+fn copy_without_end(path: &Path) {
+    use std::io::Write as _;
+    let log = open(path);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let topics = [topic("in", 4, Retention::Default), topic("out", 4, Retention::Default)];
+    runtime.block_on(log.ensure_topics(&topics)).unwrap();
+    let own = log.clone();
+    runtime.spawn(async move {
+        for number in 0_u64.. {
+            own.append(vec![record("in", &number.to_string(), &number.to_string())]).await.remove(0).unwrap();
+        }
+    });
+    let (mut holder, mut batch) = (transactor(&log), Batch::new());
+    let limits = jobico_broker::GatherLimits { records_max: 37, ..ANY };
+    loop {
+        holder.gather(&mut batch, &limits, std::time::Duration::from_secs(1)).unwrap();
+        holder.begin().unwrap();
+        for record in batch.iter() {
+            let out = Outgoing { topic: "out", key: record.key(), value: record.value(), headers: &[] };
+            holder.produce(&out).unwrap();
+        }
+        holder.commit(&batch.next_offsets()).unwrap();
+        std::io::stdout().lock().write_all(b"acknowledged a commit.\n").unwrap();
     }
 }

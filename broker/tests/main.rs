@@ -3,6 +3,7 @@
 //!
 //! The Kafka ones need a broker: `make test` starts one, or `JOBICO_TEST_KAFKA=host:port` names one. Topics and groups have
 //! names of their own in each run, so that runs do not meet.
+#![allow(clippy::unwrap_used, reason = "a test ends with its first error, in its fixture as well")]
 
 mod fixture;
 
@@ -24,3 +25,4 @@ mod conformance;
 
 mod durability;
 mod faults;
+mod many;

@@ -1,7 +1,5 @@
 //! Several members of a group.
 
-use jobico_broker::Consumer;
-
 use crate::fixture::{ANY, Fixture, Seen, TURN, gather, next_offsets, numbers, settle, turn, until, values};
 
 pub fn two_members_share_the_partitions(log: &Fixture) {

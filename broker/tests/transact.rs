@@ -1,6 +1,6 @@
 //! Outputs and offsets as one.
 
-use jobico_broker::{Batch, Cause, Class, Consumer, Outgoing, Positions, Start, Transactor};
+use jobico_broker::{Batch, Cause, Class, Outgoing, Positions, Start, Transactor};
 
 use crate::fixture::{Fixture, Seen, TURN, gather, next_offsets, numbers, outgoing, partition, until, values};
 

@@ -1,6 +1,6 @@
 //! Those whose time has passed without their knowing.
 
-use jobico_broker::{Cause, Class, Consumer, Positions, Transactor};
+use jobico_broker::{Cause, Class, Consumer, Positions};
 
 use crate::fixture::{ANY, Fixture, TURN, gather, next_offsets, outgoing, settle, turn, until};
 

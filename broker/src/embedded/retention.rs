@@ -205,3 +205,6 @@ fn scan(readers: &Readers, partition: &Partition, at: &mut i64, end: i64) -> Res
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use rusqlite::{Connection, Transaction};
 use super::error::{classed, fatal};
 use super::lock::Lock;
 use super::readers::Readers;
-use super::{Sync, load, schema};
+use super::{Fsync, load, schema};
 use crate::Error;
 use crate::coordinator::PartitionId;
 use crate::local::{Loaded, NewTopic, Partition, Ranges, Storage, Write};
@@ -41,10 +41,10 @@ pub(super) struct Store {
 
 impl Store {
     /// Opens the file and reads what is kept in memory.
-    pub(super) fn open(path: &Path, sync: Sync, lock: Lock) -> Result<(Self, Loaded), Error> {
+    pub(super) fn open(path: &Path, fsync: Fsync, lock: Lock) -> Result<(Self, Loaded), Error> {
         const OPERATION: &str = "open the embedded log";
         let connection = Connection::open(path).map_err(fatal(OPERATION))?;
-        configure(&connection, sync).map_err(fatal(OPERATION))?;
+        configure(&connection, fsync).map_err(fatal(OPERATION))?;
         schema::prepare(&connection)?;
         let loaded = load::load(&connection).map_err(fatal(OPERATION))?;
         Ok((Self { writing: Mutex::new(connection), readers: Arc::new(Readers::new(path)), _lock: lock }, loaded))
@@ -73,11 +73,11 @@ impl Store {
     }
 }
 
-fn configure(connection: &Connection, sync: Sync) -> rusqlite::Result<()> {
+fn configure(connection: &Connection, fsync: Fsync) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    let synchronous = match sync {
-        Sync::Eventually => "NORMAL",
-        Sync::BeforeAcknowledgement => "FULL",
+    let synchronous = match fsync {
+        Fsync::AtCheckpoints => "NORMAL",
+        Fsync::EachCommit => "FULL",
     };
     connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
@@ -144,3 +144,6 @@ impl Storage for Store {
         reader.connection().query_row("SELECT count(*) FROM transactional_id", (), |_| Ok(())).map_err(classed("check"))
     }
 }
+
+#[cfg(test)]
+mod tests;

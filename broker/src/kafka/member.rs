@@ -133,6 +133,14 @@ impl Member {
         Ok(())
     }
 
+    /// Whether all of `positions` are of partitions that this member has. The broker checks the generation alone: to it, a
+    /// member of the newest one may commit for any partition, also for one that it just gave to another.
+    pub(super) fn check_owner(&self, operation: &'static str, positions: &Positions) -> Result<(), Error> {
+        let Some(moved) = positions.keys().find(|partition| !self.assigned.contains(partition)) else { return Ok(()) };
+        let message = format!("{} [{}] is not this member's (any more)", moved.topic, moved.partition);
+        Err(Error::new(Class::Abortable, Cause::Fenced, operation, message))
+    }
+
     /// Fills the batch with what is there, without waiting.
     fn fill(&mut self, batch: &mut Batch, limits: &GatherLimits) -> Result<(), Error> {
         self.fill_from_left_over(batch, limits);
@@ -334,6 +342,7 @@ impl Consumer for Member {
         if positions.is_empty() {
             return Ok(());
         }
+        self.check_owner("commit offsets", positions)?;
         self.consumer().commit(&list(positions)?, CommitMode::Sync).map_err(retriable("commit offsets"))
     }
 }

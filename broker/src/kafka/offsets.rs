@@ -1,13 +1,16 @@
 //! Questions about topics and offsets, answered by blocking calls of a consumer.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::error::{Failure, retriable};
 use crate::{Cause, Class, Error, Positions, TopicPartition};
+
+/// How long a question waits before it is asked again.
+const AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// How many partitions each of `topics` has.
 ///
@@ -68,7 +71,24 @@ pub(super) fn beginnings<C: ConsumerContext>(
     positions_at(consumer, partitions, Offset::Beginning, wait)
 }
 
+/// A partition that was just made or moved has a leader that does not know of it yet: that passes, and is waited for.
 fn positions_at<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: &[TopicPartition],
+    time: Offset,
+    wait: Duration,
+) -> Result<Positions, Error> {
+    let deadline = Instant::now() + wait;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match try_positions_at(consumer, partitions, time, left) {
+            Err(error) if error.cause == Cause::Unavailable && left > AGAIN_AFTER => std::thread::sleep(AGAIN_AFTER),
+            answered => return answered,
+        }
+    }
+}
+
+fn try_positions_at<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     partitions: &[TopicPartition],
     time: Offset,

@@ -107,7 +107,7 @@ impl TransactionalProducer {
             let Err(failure) = client.sender.send(client.producer.client(), record, ()) else { return Ok(()) };
             if failure.code != Code::QueueFull || full_since.get_or_insert_with(Instant::now).elapsed() > ROOM_WAIT_MAX
             {
-                return Err(failure.class("produce", Class::Abortable));
+                return Err(self.reason(failure).class("produce", Class::Abortable));
             }
             // Failed deliveries hold their room until they are served.
             client.producer.poll(Duration::from_millis(1));
@@ -127,7 +127,16 @@ impl TransactionalProducer {
         self.serve();
         match self.producer().context().failed().take() {
             None => Ok(()),
-            Some(failure) => Err(failure.class(OPERATION, Class::Abortable)),
+            Some(failure) => Err(self.reason(failure).class(OPERATION, Class::Abortable)),
+        }
+    }
+
+    /// Why something failed. A client that met a fatal error (it was fenced …) purges its records and refuses new ones, and
+    /// those errors say nothing of the cause.
+    fn reason(&self, failure: Failure) -> Failure {
+        match self.producer().client().fatal_error() {
+            Some((code, message)) => Failure { fatal: true, ..Failure::new(code, message) },
+            None => failure,
         }
     }
 

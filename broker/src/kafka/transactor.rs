@@ -33,6 +33,7 @@ impl Transactor for KafkaTransactor {
     }
 
     fn commit(&mut self, positions: &Positions) -> Result<(), Error> {
+        self.member.check_owner("commit", positions)?;
         self.producer.drain()?;
         if !positions.is_empty() {
             self.producer.send_offsets(self.member.consumer(), &member::list(positions)?)?;

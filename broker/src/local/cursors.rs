@@ -103,18 +103,23 @@ impl Cursors {
         }
         let before = batch.len();
         let mut reader = storage.reader()?;
+        // Each that is ready now has a turn with an equal share; what is left of the room is for the turns after that.
+        let (mut turns, mut share) = (0, 0);
         while !is_full(batch, limits) {
+            if turns == 0 {
+                turns = self.ready.len();
+                share = ((limits.records_max.max(1) - batch.len()) / turns.max(1)).max(1);
+            }
             let Some(id) = self.ready.pop_front() else { break };
+            turns -= 1;
             let Some(cursor) = self.by_partition.get_mut(&id) else { continue };
             let end = cursor.partition.end();
             if cursor.paused || cursor.position >= end {
                 cursor.queued = false;
                 continue;
             }
-            let room = limits.records_max.max(1) - batch.len();
-            let share = (room / (self.ready.len() + 1)).max(1);
-            let share = GatherLimits { records_max: batch.len() + share, bytes_max: limits.bytes_max };
-            let result = reader.read(&cursor.partition, &mut cursor.position, end, &share, batch);
+            let turn = GatherLimits { records_max: batch.len().saturating_add(share), ..*limits };
+            let result = reader.read(&cursor.partition, &mut cursor.position, end, &turn, batch);
             if cursor.position < end {
                 self.ready.push_back(id);
             } else {

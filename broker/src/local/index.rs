@@ -11,6 +11,8 @@ use crate::{Cause, Class, Error, Retention, TopicPartition, TopicSpec, partition
 
 /// Partitions of one topic. Kafka has no such limit; nothing of Jobico's comes near it.
 const PARTITIONS_MAX: u32 = 10_000;
+/// Partitions of all topics: half of what the embedded log's rows have room for.
+const PARTITIONS_ALL_MAX: u32 = 4_000_000;
 /// Kafka's own limit of a topic's name (`Topic.MAX_NAME_LENGTH`).
 const NAME_BYTES_MAX: usize = 249;
 
@@ -139,6 +141,13 @@ impl Index {
             if partitions.len() >= spec.partitions as usize {
                 continue;
             }
+            let missing = spec.partitions - partitions.len() as u32;
+            if missing > PARTITIONS_ALL_MAX.saturating_sub(id) {
+                return refuse(format!(
+                    "topic {} would be beyond {PARTITIONS_ALL_MAX} partitions of all topics",
+                    spec.name
+                ));
+            }
             let name: Arc<str> = known.map_or_else(|| spec.name.as_str().into(), |topic| topic.name.clone());
             let retention = known.map_or(spec.retention, |topic| topic.retention);
             for number in partitions.len()..spec.partitions as usize {
@@ -152,9 +161,12 @@ impl Index {
     }
 }
 
+fn refuse<T>(message: String) -> Result<T, Error> {
+    Err(Error::new(Class::Abortable, Cause::Other, "make topics", message))
+}
+
 /// What Kafka refuses of a topic, too.
 fn check(spec: &TopicSpec) -> Result<(), Error> {
-    let refuse = |message| Err(Error::new(Class::Abortable, Cause::Other, "make topics", message));
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let name = &spec.name;
     if name.is_empty() || name == "." || name == ".." || name.len() > NAME_BYTES_MAX || !name.bytes().all(legal) {
@@ -164,4 +176,47 @@ fn check(spec: &TopicSpec) -> Result<(), Error> {
         return refuse(format!("topic {name} cannot have {} partitions: 1 to {PARTITIONS_MAX}", spec.partitions));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(name: &str, partitions: u32) -> TopicSpec {
+        TopicSpec { name: name.to_owned(), partitions, retention: Retention::Default }
+    }
+
+    #[test]
+    fn what_is_no_topic_is_refused_and_said() {
+        for (spec, said) in [
+            (spec("", 1), "no topic's name"),
+            (spec("..", 1), "no topic's name"),
+            (spec("a b", 1), "no topic's name"),
+            (spec(&"x".repeat(250), 1), "no topic's name"),
+            (spec("t", 0), "cannot have 0 partitions"),
+            (spec("t", 10_001), "cannot have 10001 partitions"),
+        ] {
+            let error = Index::default().plan(&[spec]).err().expect("it is refused");
+            assert!(error.message.contains(said), "{error}");
+        }
+        let index = Index { ids_used: PARTITIONS_ALL_MAX - 1, ..Index::default() };
+        assert!(index.plan(&[spec("t", 2)]).err().expect("it is refused").message.contains("of all topics"));
+        assert!(index.plan(&[spec("t", 1)]).is_ok());
+    }
+
+    #[test]
+    fn a_topic_named_twice_is_made_once_with_the_most_partitions() {
+        let mut index = Index::default();
+        for (specs, expected) in [([spec("t", 2), spec("t", 3)], Some((0, 3))), ([spec("t", 3), spec("t", 1)], None)] {
+            let planned = index.plan(&specs).unwrap();
+            assert_eq!(planned.first().map(|new| (new.first_new, new.topic.partitions.len())), expected);
+            for new in planned {
+                index.insert(new.topic);
+            }
+        }
+        let grown = index.plan(&[spec("t", 5)]).unwrap().remove(0);
+        assert_eq!((grown.first_new, grown.topic.partitions.len()), (3, 5));
+        let ids: Vec<_> = grown.topic.partitions.iter().map(|partition| partition.id.0).collect();
+        assert_eq!(ids, [0, 1, 2, 3, 4]);
+    }
 }

@@ -11,6 +11,9 @@ pub(crate) mod headers;
 /// Bytes of a record's key, value and headers: Kafka's default (`message.max.bytes`), in round numbers.
 pub(crate) const RECORD_BYTES_MAX: usize = 1024 * 1024;
 
+/// Memory that is kept for the next records: enough for the batches of a processor.
+const RECYCLED_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Records, each with its partition, in order. They get their offsets when they are written.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
@@ -69,10 +72,14 @@ impl Records {
         Ok(())
     }
 
-    /// Takes all out; the memory stays.
-    pub(super) fn clear(&mut self) {
+    /// An empty one in the memory of this; none of it stays where it was much.
+    pub(super) fn recycled(mut self) -> Self {
+        if self.bytes.capacity() > RECYCLED_BYTES_MAX {
+            return Self::default();
+        }
         self.bytes.clear();
         self.slots.clear();
+        self
     }
 
     pub(crate) fn is_empty(&self) -> bool {

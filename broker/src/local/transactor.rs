@@ -78,10 +78,8 @@ impl LocalTransactor {
             Class::Abortable | Class::Fatal => error,
         };
         let offsets = self.member.offsets(OPERATION, positions).map_err(abortable)?;
-        let mut records =
-            self.member.log().write(OPERATION, &self.holder, records, Some(offsets)).map_err(abortable)?;
-        records.clear();
-        self.spare = records;
+        let records = self.member.log().write(OPERATION, &self.holder, records, Some(offsets)).map_err(abortable)?;
+        self.spare = records.recycled();
         self.transaction = None;
         Ok(())
     }
@@ -119,9 +117,8 @@ impl Transactor for LocalTransactor {
     }
 
     fn abort(&mut self) -> Result<(), Error> {
-        if let Some(mut transaction) = self.transaction.take() {
-            transaction.records.clear();
-            self.spare = transaction.records;
+        if let Some(transaction) = self.transaction.take() {
+            self.spare = transaction.records.recycled();
         }
         self.holder.check("abort")
     }
