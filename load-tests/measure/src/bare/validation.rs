@@ -1,0 +1,34 @@
+//! The bare verdict on an event: `serde_json` and `jsonschema`, as anybody would call them.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::system::Lab;
+use crate::{Failure, events};
+
+/// How long a part that needs nothing but a core is measured.
+pub const MEASURED: Duration = Duration::from_secs(2);
+/// Different events that take turns.
+pub const EVENTS: u64 = 10_000;
+
+/// Nanoseconds per event.
+pub fn measure(lab: &Lab) -> Result<f64, Failure> {
+    let validator = jsonschema::validator_for(&serde_json::from_str::<Value>(&lab.schema)?)
+        .map_err(|error| format!("customer.json: {error}"))?;
+    time_each(&events::customers(EVENTS), |event| {
+        let value: Value = serde_json::from_slice(event)?;
+        if validator.is_valid(&value) { Ok(()) } else { Err("an event of the benchmark is not valid".into()) }
+    })
+}
+
+/// Nanoseconds that `work` takes per event, after one round that is not counted.
+pub fn time_each(events: &[Vec<u8>], mut work: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<f64, Failure> {
+    events.iter().try_for_each(|event| work(event))?;
+    let (begun, mut count) = (Instant::now(), 0);
+    while begun.elapsed() < MEASURED {
+        events.iter().try_for_each(|event| work(event))?;
+        count += events.len();
+    }
+    Ok(begun.elapsed().as_secs_f64() * 1e9 / count as f64)
+}

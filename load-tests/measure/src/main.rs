@@ -1,0 +1,85 @@
+//! Measures Jobico on real Kafka. `load-tests/bench` builds all, starts Kafka, and calls this.
+//!
+//! ```text
+//! settings ─► machine ─► kafka: topics, events ─► measurements, in pairs A B A B … ─► report ─► table, results/*.json
+//!                                                      │
+//!   processor  events through `jobico serve processor`  │ against bare: copy_loop + validation + wasm
+//!   latency    one event in, its result readable        │ against bare: copy_loop
+//!   ingest     HTTP in, acknowledged                    │ batches against single events
+//!   verdict    what services ask of a schema            │ against bare: validation
+//! ```
+//!
+//! A machine's speed is not the program's: what counts is the ratio of two things measured in turn in one run. What a
+//! later version is compared with stands in docs/performance.md.
+
+mod settings;
+
+mod machine;
+
+mod events;
+mod kafka;
+mod system;
+
+mod bare;
+
+mod ingest;
+mod latency;
+mod processor;
+mod verdict;
+
+mod statistics;
+
+mod report;
+mod results;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use settings::{Measurement, Settings};
+
+/// Any failure ends the run: a figure from half a run is worse than none.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    match run(&Settings::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(settings: &Settings) -> Result<ExitCode, Failure> {
+    let machine = machine::Machine::read(&settings.with)?;
+    if machine.load > QUIET_LOAD_MAX {
+        say(&format!("this machine is busy (load {:.1}): take no figure of this run for good", machine.load));
+    }
+    let lab = system::Lab::set_up(settings)?;
+    let mut report = report::Report::new(machine, settings);
+    for measurement in settings.measurements() {
+        match measurement {
+            Measurement::Processor => processor::measure(&lab, &mut report)?,
+            Measurement::Latency => latency::measure(&lab, &mut report)?,
+            Measurement::Verdict => verdict::measure(&lab, &mut report)?,
+            Measurement::Parts => bare::measure(&lab, &mut report)?,
+            Measurement::Ingest => ingest::measure(&lab, &mut report)?,
+        }
+    }
+    let earlier = results::newest_like(&settings.results, &report)?;
+    let file = results::write(&settings.results, &report)?;
+    let regressions = earlier.map(|earlier| report.regressions(&earlier)).unwrap_or_default();
+    table::print(&report, &regressions)?;
+    say(&format!("written to {}", file.display()));
+    Ok(if regressions.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A load average above this is said: another program takes part in the measurement.
+const QUIET_LOAD_MAX: f64 = 0.5;
+
+/// Says what goes on, beside the table.
+fn say(text: &str) {
+    eprintln!("bench: {text}");
+}

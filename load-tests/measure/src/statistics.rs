@@ -1,0 +1,100 @@
+//! The little arithmetic that figures are made with.
+
+use std::time::Duration;
+
+/// Which part of a run counts, as shares of its events: what comes before is start-up and warming, what comes after is
+/// the end of some partitions before others.
+const COUNTED: std::ops::RangeInclusive<f64> = 0.1..=0.9;
+
+/// The middle value.
+pub fn median(values: &[f64]) -> f64 {
+    quantile(values, 0.5)
+}
+
+/// The value at or below which the share `at` of all values lies; with an even number in the middle, the mean of the two.
+pub fn quantile(values: &[f64], at: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+    let place = last as f64 * at;
+    // A tail is not made smaller by what lies below it: between two values, the upper one counts; the median is halfway.
+    match (at == 0.5, place.fract() == 0.0) {
+        (true, false) => f64::midpoint(sorted[place as usize], sorted[place as usize + 1]),
+        _ => sorted[place.ceil() as usize],
+    }
+}
+
+/// How far something had come at a moment, and what CPU time it had used.
+#[derive(Debug, Clone, Copy)]
+pub struct Sample {
+    /// Since any fixed moment.
+    pub at: Duration,
+    /// Events done.
+    pub done: u64,
+    /// CPU time used.
+    pub cpu: Duration,
+}
+
+/// What one run did per second and per event, in the part of it that counts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pace {
+    /// Events per second.
+    pub events_per_s: f64,
+    /// CPU time per event, µs.
+    pub cpu_us: f64,
+}
+
+/// The pace of a run of `total` events between the samples nearest after [`COUNTED`]'s ends.
+///
+/// `None` where too few samples were taken: the run was too short for how often it was looked at.
+pub fn pace(samples: &[Sample], total: u64) -> Option<Pace> {
+    let first_with = |share: f64| samples.iter().find(|sample| sample.done as f64 >= total as f64 * share);
+    let (begin, end) = (first_with(*COUNTED.start())?, first_with(*COUNTED.end())?);
+    let events = (end.done - begin.done) as f64;
+    // Half of the events at least must lie between the two, else their distance says more of the sampling.
+    (events >= total as f64 / 2.0).then(|| Pace {
+        events_per_s: events / (end.at - begin.at).as_secs_f64(),
+        cpu_us: (end.cpu - begin.cpu).as_secs_f64() * 1e6 / events,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between_the_two_in_the_middle() {
+        assert_eq!(median(&[4.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn a_quantile_is_never_below_the_share_it_names() {
+        let values: Vec<f64> = (1..=200).map(f64::from).collect();
+        assert_eq!(quantile(&values, 0.99), 199.0);
+        assert_eq!(quantile(&values, 1.0), 200.0);
+        assert_eq!(quantile(&[7.0], 0.99), 7.0);
+    }
+
+    #[test]
+    fn start_up_and_end_do_not_count_for_the_pace() {
+        let sample =
+            |ms, done, cpu_ms| Sample { at: Duration::from_millis(ms), done, cpu: Duration::from_millis(cpu_ms) };
+        let samples = [
+            sample(0, 0, 0),
+            sample(5_000, 100, 900),
+            sample(6_000, 500, 1_100),
+            sample(7_000, 900, 1_300),
+            sample(60_000, 1_000, 9_000),
+        ];
+        assert_eq!(pace(&samples, 1_000), Some(Pace { events_per_s: 400.0, cpu_us: 500.0 }));
+    }
+
+    #[test]
+    fn a_run_that_was_hardly_looked_at_has_no_pace() {
+        let at_once = [Sample { at: Duration::from_secs(1), done: 1_000, cpu: Duration::ZERO }];
+        assert_eq!(pace(&at_once, 1_000), None);
+        assert_eq!(pace(&[], 1_000), None);
+    }
+}

@@ -1,0 +1,197 @@
+//! What is measured, set up as far as a measurement needs it: events in the queue, the registry with the job deployed,
+//! and the roles that are started for one measurement and stopped after it.
+
+pub mod process;
+
+use std::cell::{Cell, OnceCell};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use jobico_event::{QueueId, TenantId, name};
+
+use crate::kafka::{Cluster, From};
+use crate::settings::{Extent, Settings};
+use crate::{Failure, say};
+use process::Process;
+
+/// What the example's job file names. Its tenant, queue and event are used as they are.
+const TENANT: &str = "my-tenant-1";
+const QUEUE: &str = "queue-default";
+const EVENT: &str = "customer-registration";
+
+/// The place where all is measured.
+pub struct Lab {
+    /// Kafka.
+    pub cluster: Cluster,
+    /// How much is measured.
+    pub extent: Extent,
+    /// Topic of the queue.
+    pub queue: String,
+    /// Topic of the results.
+    pub results: String,
+    /// Topic that the bare copies go to.
+    pub copies: String,
+    /// Where ingest takes the events.
+    pub path: String,
+    /// The group of the processors.
+    pub group: String,
+    /// The text of the event's schema.
+    pub schema: String,
+    /// The function.
+    pub wasm: Vec<u8>,
+    dead: String,
+    jobico: PathBuf,
+    wasm_file: PathBuf,
+    example: PathBuf,
+    scratch: PathBuf,
+    topics: OnceCell<()>,
+    filled: OnceCell<()>,
+    registry: OnceCell<Process>,
+    names: Cell<u32>,
+}
+
+/// One of a measurement's turns.
+#[derive(Debug, Clone, Copy)]
+pub struct Pair<'a> {
+    what: &'a str,
+    index: u32,
+    of: u32,
+}
+
+impl Lab {
+    /// Checks that everything is there.
+    pub fn set_up(settings: &Settings) -> Result<Self, Failure> {
+        let (tenant, queue) = (TenantId::new(TENANT)?, QueueId::new(QUEUE)?);
+        let readable = |file: &Path| std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()));
+        std::fs::create_dir_all(&settings.scratch)?;
+        Ok(Self {
+            cluster: Cluster::connect(&settings.kafka)?,
+            extent: settings.extent.clone(),
+            queue: name::queue(&tenant, &queue),
+            results: name::results(&tenant),
+            copies: "bench.copies".to_owned(),
+            path: format!("/events/{tenant}/{EVENT}"),
+            group: name::processor_group(name::POOL_DEFAULT),
+            schema: String::from_utf8(readable(&settings.example.join("customer.json"))?)?,
+            wasm: readable(&settings.wasm)?,
+            dead: name::dead(&tenant),
+            jobico: settings.jobico.clone(),
+            wasm_file: settings.wasm.clone(),
+            example: settings.example.clone(),
+            scratch: settings.scratch.clone(),
+            topics: OnceCell::new(),
+            filled: OnceCell::new(),
+            registry: OnceCell::new(),
+            names: Cell::new(0),
+        })
+    }
+
+    /// The turns of a measurement.
+    pub fn pairs<'a>(&self, what: &'a str) -> impl Iterator<Item = Pair<'a>> + use<'a> {
+        let of = self.extent.pairs;
+        (1..=of).map(move |index| Pair { what, index, of })
+    }
+
+    /// How many events the queue is filled with.
+    pub fn events(&self) -> u64 {
+        self.extent.events
+    }
+
+    /// A name that nothing else has in this run.
+    pub fn unused_name(&self, beginning: &str) -> String {
+        self.names.set(self.names.get() + 1);
+        format!("{beginning}.{}", self.names.get())
+    }
+
+    /// Makes the topics, all of one layout, before the registry would make them of another.
+    pub fn make_topics(&self) -> Result<(), Failure> {
+        once(&self.topics, || self.cluster.create_topics(&[&self.queue, &self.results, &self.dead, &self.copies]))?;
+        Ok(())
+    }
+
+    /// Sees to it that the queue is filled.
+    pub fn fill(&self) -> Result<(), Failure> {
+        self.make_topics()?;
+        once(&self.filled, || {
+            say(&format!("filling {} with {} events", self.queue, self.events()));
+            self.cluster.preload(&self.queue, self.events())
+        })?;
+        Ok(())
+    }
+
+    /// The registry, started and given the job when it is first asked for.
+    pub fn registry(&self) -> Result<&Process, Failure> {
+        self.make_topics()?;
+        once(&self.registry, || {
+            let registry = self.spawn("registry", &[])?;
+            self.deploy(&registry.url("registry")?)?;
+            Ok(registry)
+        })
+    }
+
+    /// Starts a role, and returns when it listens.
+    pub fn start(&self, role: &str, arguments: &[&str]) -> Result<Process, Failure> {
+        let registry = self.registry()?.url("registry")?;
+        self.spawn(role, &[&["--registry", &registry], arguments].concat())
+    }
+
+    /// Checks that no event became a dead letter.
+    pub fn check_nothing_died(&self) -> Result<(), Failure> {
+        match self.cluster.end(&self.dead)? {
+            0 => Ok(()),
+            _ => Err(format!("events became dead letters, the first one: {}", self.cluster.first(&self.dead)?).into()),
+        }
+    }
+
+    /// Sets where the processors go on.
+    pub fn reset_processors(&self, from: From) -> Result<(), Failure> {
+        self.cluster.reset(&self.group, &self.queue, from)
+    }
+
+    fn spawn(&self, role: &str, arguments: &[&str]) -> Result<Process, Failure> {
+        let folder = self.scratch.join(self.unused_name(role));
+        std::fs::create_dir_all(&folder)?;
+        let mut command = Command::new(&self.jobico);
+        command.args(["serve", role, "--kafka", self.cluster.bootstrap(), "--data-dir", "data"]).args(arguments);
+        for listener in ["--ingest-addr", "--registry-addr", "--recorder-addr", "--admin-addr"] {
+            command.args([listener, "127.0.0.1:0"]);
+        }
+        Process::start(command, role, &folder)
+    }
+
+    /// What a person does to bring a job into force.
+    fn deploy(&self, registry: &str) -> Result<(), Failure> {
+        let schema = self.example.join("customer.json");
+        let job = self.example.join("job.yaml");
+        let steps: [&[&dyn AsRef<std::ffi::OsStr>]; 3] = [
+            &[&"upload", &"json", &TENANT, &"customer.json", &schema],
+            &[&"upload", &"wasm", &TENANT, &"customer.wasm", &self.wasm_file],
+            &[&"deploy", &job],
+        ];
+        for step in steps {
+            let mut command = Command::new(&self.jobico);
+            process::shelter(&mut command, &self.scratch);
+            let output = command.args(step.iter().map(|word| word.as_ref())).args(["--registry", registry]).output()?;
+            if !output.status.success() {
+                return Err(format!("deploying the job failed: {}", String::from_utf8_lossy(&output.stderr)).into());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Pair<'_> {
+    /// Says which turn it is.
+    pub fn say(&self) {
+        say(&format!("{}, {} of {}", self.what, self.index, self.of));
+    }
+}
+
+/// What a cell holds, made where it is empty.
+fn once<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T, Failure>) -> Result<&T, Failure> {
+    if let Some(made) = cell.get() {
+        return Ok(made);
+    }
+    let made = make()?;
+    Ok(cell.get_or_init(|| made))
+}
