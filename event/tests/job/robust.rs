@@ -174,6 +174,7 @@ fn the_largest_job_fits_into_a_record_that_kafka_takes_by_default() {
         tenant,
         job: JobId::new(&id).unwrap(),
         version: u32::MAX,
+        replaces: Some(u32::MAX),
         name: Some("\"".repeat(job::NAME_BYTES_MAX)),
         deployed_at: "2026-01-01T00:00:00.000000000Z".to_owned(),
         queues: vec![Queue { queue, pool: id, partitions: Some(u32::MAX) }; QUEUES_MAX],
