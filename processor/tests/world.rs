@@ -195,7 +195,7 @@ impl World {
     }
 
     /// Sends records as a plain Kafka client would.
-    pub async fn send(&self, queue: &str, records: impl IntoIterator<Item = (&str, &[(&str, &str)])>) {
+    pub async fn send<'a>(&self, queue: &str, records: impl IntoIterator<Item = (&'a str, &'a [(&'a str, &'a str)])>) {
         let topic = self.topic(queue);
         let records: Vec<Append> = records
             .into_iter()
