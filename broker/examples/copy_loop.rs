@@ -1,12 +1,12 @@
 //! What the seam costs: the same transactional copy, once over bare rust-rdkafka and once through [`jobico_broker`].
 //!
 //! ```sh
-//! cargo run --release -p jobico-broker --example copy_loop -- localhost:9092 [events=600000] [batch=10000] [headers=0] \
-//!     [partitions=6] [pairs=5] [value=200] [what=both|bare|seam|latency]
+//! cargo run --release -p jobico-broker --example copy_loop -- localhost:9092 [events=600000] [batch=10000] [read=0] [write=0] \
+//!     [partitions=6] [pairs=5] [value=200] [what=both|bare|seam|latency] [PROPERTY=VALUE …]
 //! ```
 //!
-//! Both read the same topic with a new group each time, and commit records and offsets in transactions of `batch`. Runs
-//! alternate; the medians and their ratio are printed. `what=latency` commits transactions of one record instead, and
+//! Both read the same topic with a new group each time, and commit records and offsets in transactions of `batch`. Records
+//! are read with `read` headers and written with `write`. Runs alternate; the medians and their ratio are printed. `what=latency` commits transactions of one record instead, and
 //! prints how long they take, and how long from `append` until a follower has the copy.
 #![allow(
     clippy::print_stdout,
@@ -32,6 +32,7 @@ struct Plan {
     bootstrap: String,
     numbers: BTreeMap<&'static str, usize>,
     what: String,
+    properties: BTreeMap<String, String>,
     run: u128,
 }
 
@@ -39,19 +40,26 @@ impl Plan {
     fn parse() -> Result<Self, Failure> {
         let mut arguments = std::env::args().skip(1);
         let bootstrap = arguments.next().ok_or("usage: copy_loop HOST:PORT [events=N] …")?;
-        let defaults =
-            [("events", 600_000), ("batch", 10_000), ("headers", 0), ("partitions", 6), ("pairs", 5), ("value", 200)];
-        let (mut numbers, mut what) = (BTreeMap::from(defaults), "both".to_owned());
+        let defaults = [
+            ("events", 600_000),
+            ("batch", 10_000),
+            ("read", 0),
+            ("write", 0),
+            ("partitions", 6),
+            ("pairs", 5),
+            ("value", 200),
+        ];
+        let (mut numbers, mut what, mut properties) = (BTreeMap::from(defaults), "both".to_owned(), BTreeMap::new());
         for argument in arguments {
             let (name, value) = argument.split_once('=').ok_or("arguments are name=value")?;
             match numbers.iter_mut().find(|(known, _)| **known == name) {
                 Some((_, number)) => *number = value.parse()?,
                 None if name == "what" => value.clone_into(&mut what),
-                None => return Err(format!("unknown argument {name}").into()),
+                None => drop(properties.insert(name.to_owned(), value.to_owned())),
             }
         }
         let run = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
-        Ok(Self { bootstrap, numbers, what, run })
+        Ok(Self { bootstrap, numbers, what, properties, run })
     }
 
     fn of(&self, name: &str) -> usize {
@@ -66,16 +74,19 @@ impl Plan {
         format!("copy.out.{}", self.run)
     }
 
-    fn header_values(&self) -> Vec<(String, Vec<u8>)> {
+    /// Headers like those of a result: values of 10 to 60 bytes.
+    fn headers(&self, which: &str) -> Vec<(String, Vec<u8>)> {
         let name = |index| format!("jobico-header-{index}");
-        (0..self.of("headers")).map(|index| (name(index), vec![b'x'; 10 + 50 * index / 14])).collect()
+        (0..self.of(which)).map(|index| (name(index), vec![b'x'; 10 + 50 * (index % 14) / 14])).collect()
     }
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let plan = Arc::new(Plan::parse()?);
-    let kafka = Kafka::connect(Settings::new(&plan.bootstrap))?;
+    let mut settings = Settings::new(&plan.bootstrap);
+    settings.properties.clone_from(&plan.properties);
+    let kafka = Kafka::connect(settings)?;
     let partitions = u32::try_from(plan.of("partitions"))?;
     let spec = |name| TopicSpec { name, partitions, retention: Retention::Default };
     kafka.ensure_topics(&[spec(plan.input()), spec(plan.output())]).await?;
@@ -104,8 +115,9 @@ async fn main() -> Result<(), Failure> {
     if plan.what == "both" {
         let (bare, seam) = (median(bare), median(seam));
         println!(
-            "headers={} batch={}: bare {bare:.0}/s, seam {seam:.0}/s, ratio {:.3}",
-            plan.of("headers"),
+            "read={} write={} batch={}: bare {bare:.0}/s, seam {seam:.0}/s, ratio {:.3}",
+            plan.of("read"),
+            plan.of("write"),
             plan.of("batch"),
             seam / bare
         );
@@ -115,7 +127,7 @@ async fn main() -> Result<(), Failure> {
 
 async fn fill(plan: &Plan, kafka: &Arc<Kafka>) -> Result<(), Failure> {
     let value: Vec<u8> = (0..plan.of("value")).map(|index| b'a' + (index * 7 % 26) as u8).collect();
-    let headers = plan.header_values();
+    let headers = plan.headers("read");
     for first in (0..plan.of("events")).step_by(10_000) {
         let records = (first..(first + 10_000).min(plan.of("events")))
             .map(|index| Append {
@@ -137,8 +149,10 @@ fn copy_through_seam(plan: &Plan, kafka: &Kafka, group: &str) -> Result<(f64, f6
     let membership = Membership { group: group.to_owned(), client_id: group.to_owned() };
     let mut transactor = kafka.join_transactional(&membership, group)?;
     transactor.subscribe(&BTreeSet::from([plan.input()]))?;
+    let written = plan.headers("write");
+    let headers: Vec<(&str, &[u8])> = written.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
     let (output, limits) = (plan.output(), GatherLimits { records_max: plan.of("batch"), bytes_max: 64 << 20 });
-    let (mut batch, mut done, mut begun) = (Batch::new(), 0, None);
+    let (mut batch, mut done, mut begun, mut read) = (Batch::new(), 0, None, 0);
     while done < plan.of("events") {
         transactor.gather(&mut batch, &limits, Duration::from_secs(1))?;
         if batch.is_empty() {
@@ -146,16 +160,15 @@ fn copy_through_seam(plan: &Plan, kafka: &Kafka, group: &str) -> Result<(f64, f6
         }
         begun.get_or_insert_with(Instant::now);
         transactor.begin()?;
-        let mut headers = Vec::new();
         for record in batch.iter() {
-            headers.clear();
-            headers.extend(record.headers());
+            read += record.headers().map(|(name, value)| name.len() + value.len()).sum::<usize>();
             let outgoing = Outgoing { topic: &output, key: record.key(), value: record.value(), headers: &headers };
             transactor.produce(&outgoing)?;
         }
         transactor.commit(&batch.next_offsets())?;
         done += batch.len();
     }
+    std::hint::black_box(read);
     let seconds = begun.ok_or("nothing was read")?.elapsed().as_secs_f64();
     Ok((done as f64 / seconds, done as f64))
 }
@@ -181,7 +194,8 @@ fn copy_bare(plan: &Plan, group: &str) -> Result<(f64, f64), Failure> {
     producer.init_transactions(Duration::from_secs(30))?;
     consumer.subscribe(&[&plan.input()])?;
     let output = plan.output();
-    let (mut done, mut begun) = (0, None);
+    let written = plan.headers("write");
+    let (mut done, mut begun, mut read) = (0, None, 0);
     while done < plan.of("events") {
         let Some(message) = consumer.poll(Duration::from_secs(1)) else { continue };
         begun.get_or_insert_with(Instant::now);
@@ -193,12 +207,15 @@ fn copy_bare(plan: &Plan, group: &str) -> Result<(f64, f64), Failure> {
             let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&output);
             record.key = message.key();
             record.payload = message.payload();
-            if let Some(borrowed) = message.headers() {
-                let mut headers = OwnedHeaders::new_with_capacity(borrowed.count());
-                for header in borrowed.iter() {
-                    headers = headers.insert(Header { key: header.key, value: header.value });
-                }
-                record.headers = Some(headers);
+            for header in message.headers().into_iter().flat_map(|headers| headers.iter()) {
+                read += header.key.len() + header.value.map_or(0, <[u8]>::len);
+            }
+            if !written.is_empty() {
+                let headers = OwnedHeaders::new_with_capacity(written.len());
+                record.headers =
+                    Some(written.iter().fold(headers, |headers, (name, value)| {
+                        headers.insert(Header { key: name, value: Some(value) })
+                    }));
             }
             producer.send(record).map_err(|(error, _)| error)?;
             offsets.insert(message.partition(), message.offset() + 1);
@@ -217,6 +234,7 @@ fn copy_bare(plan: &Plan, group: &str) -> Result<(f64, f64), Failure> {
         producer.commit_transaction(Duration::from_secs(30))?;
         done += count;
     }
+    std::hint::black_box(read);
     let seconds = begun.ok_or("nothing was read")?.elapsed().as_secs_f64();
     Ok((done as f64 / seconds, done as f64))
 }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::contract::Contract;
+use crate::contract::{Contract, Exports};
 use crate::digest::Digest;
 use crate::id::{EventId, FileName, JobId, QueueId, RuntimeId, TenantId};
 
@@ -50,6 +50,9 @@ pub struct FunctionVersion {
     pub size: u64,
     /// What its binary says of how it is called.
     pub contract: Contract,
+    /// The functions it exports: a job may name one of the right type.
+    #[serde(default)]
+    pub exports: Exports,
     /// When it was uploaded, RFC 3339.
     pub uploaded_at: String,
 }
@@ -63,6 +66,9 @@ pub struct JobVersion {
     pub job: JobId,
     /// From 1, in the order of deployments.
     pub version: u32,
+    /// The version that was in force when this one was deployed: what a rollback puts back into force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<u32>,
     /// Its friendly name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,

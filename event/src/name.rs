@@ -17,6 +17,10 @@ pub const REGISTRY_TRANSACTIONAL_ID: &str = "jobico.registry";
 /// The pool of every queue that names none.
 pub const POOL_DEFAULT: &str = "default";
 
+/// What begins the subjects of a Schema Registry's named contexts: their schema ids are numbered apart from those of the
+/// default context, which alone Jobico uses.
+pub const SUBJECT_CONTEXT: &str = ":.";
+
 /// The topic of a queue.
 #[must_use]
 pub fn queue(tenant: &TenantId, queue: &QueueId) -> String {

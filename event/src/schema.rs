@@ -88,6 +88,36 @@ impl Schema {
         Ok(Self(Some(Arc::new(validator))))
     }
 
+    /// Compiles a JSON Schema, and says of one that does not compile all that its draft's meta-schema finds.
+    ///
+    /// # Errors
+    /// Every [`SchemaError`], up to [`VIOLATIONS_MAX`]; at least one.
+    pub fn inspect(text: &str) -> Result<Self, Vec<SchemaError>> {
+        let first = match Self::compile(text) {
+            Ok(schema) => return Ok(schema),
+            Err(error) => error,
+        };
+        let Ok(value) = serde_json::from_str::<Value>(text) else { return Err(vec![first]) };
+        // A meta-schema of the author's own is not fetched; then what stopped the compilation is all there is to say.
+        let Ok(meta) = jsonschema::meta::validator_for(&value) else { return Err(vec![first]) };
+        let mut all = Vec::new();
+        for error in meta.iter_errors(&value) {
+            let error = SchemaError::Schema {
+                pointer: error.instance_path().to_string(),
+                message: shortened(error.to_string()),
+            };
+            // Each vocabulary of a draft says it once more of what is no schema at all.
+            if !all.contains(&error) {
+                all.push(error);
+            }
+            if all.len() == VIOLATIONS_MAX {
+                break;
+            }
+        }
+        // A schema may keep to its meta-schema and not compile: a reference that leads nowhere, a pattern that is none.
+        if all.is_empty() { Err(vec![first]) } else { Err(all) }
+    }
+
     /// The verdict on `bytes`.
     ///
     /// # Errors
@@ -178,6 +208,25 @@ mod tests {
         }
         let deep = format!("{}{}", "[".repeat(JSON_DEPTH_MAX + 1), "]".repeat(JSON_DEPTH_MAX + 1));
         assert!(Schema::any().check(deep.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn all_faults_of_a_schema_are_found_at_once() {
+        let text = r#"{"type":"strin","properties":{"a":{"minimum":"x"},"b":3},"required":"a"}"#;
+        let found = Schema::inspect(text).err().unwrap();
+        let mut places: Vec<_> = found
+            .iter()
+            .map(|error| match error {
+                SchemaError::Schema { pointer, .. } => pointer.as_str(),
+                SchemaError::Json(_) => "json",
+            })
+            .collect();
+        places.sort_unstable();
+        assert_eq!(places, ["/properties/a/minimum", "/properties/b", "/required", "/type"]);
+        for one in ["{", r##"{"$ref":"#/nowhere"}"##, r#"{"pattern":"("}"#, r#"{"$schema":"http://example.com/own"}"#] {
+            assert_eq!(Schema::inspect(one).err().unwrap().len(), 1, "{one}");
+        }
+        assert!(Schema::inspect(CUSTOMER).is_ok());
     }
 
     #[test]

@@ -177,6 +177,8 @@ pub struct Unreadable {
 #[derive(Deserialize)]
 struct SchemaKey {
     keytype: String,
+    #[serde(default)]
+    subject: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -200,6 +202,9 @@ impl Catalog {
         };
         let parsed: SchemaKey = serde_json::from_slice(key).map_err(|error| unreadable(error.to_string()))?;
         let (Some(value), "SCHEMA") = (value, parsed.keytype.as_str()) else { return Ok(()) };
+        if parsed.subject.is_some_and(|subject| subject.starts_with(name::SUBJECT_CONTEXT)) {
+            return Ok(());
+        }
         let schema: SchemaValue = serde_json::from_slice(value).map_err(|error| unreadable(error.to_string()))?;
         if schema.schema_type.as_deref() != Some("JSON") || self.schemas.contains_key(&schema.id) {
             return Ok(());

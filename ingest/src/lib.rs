@@ -46,11 +46,10 @@ pub async fn start(
     broker: Arc<dyn Broker>,
     catalog: jobico_catalog::Handle,
 ) -> Result<SocketAddr, BoxError> {
-    let metrics = metrics::Metrics::register(&frame.metrics)?;
     let bound = Bound::new("ingest", config.addr).await?;
     let address = bound.address();
-    log::watch(frame, broker.clone());
-    let router = server::router(server::Ingest::new(config, broker, catalog, metrics));
-    frame.tasks.spawn("ingest", bound.serve(router, frame.tasks.stop_token()));
+    let ingest = server::Ingest::new(frame, config, broker.clone(), catalog)?;
+    log::watch(frame, broker);
+    frame.tasks.spawn("ingest", bound.serve(server::router(ingest), frame.tasks.stop_token()));
     Ok(address)
 }

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use jobico_broker::{Append, Broker, Cause, Class};
 use jobico_event::snapshot::EventView;
-use jobico_service::Problem;
+use jobico_service::{Frame, Problem};
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use tracing::{Instrument, Span};
@@ -37,18 +37,23 @@ pub struct Ingest {
     catalog: jobico_catalog::Handle,
     metrics: Metrics,
     slots: Semaphore,
+    traces: bool,
 }
 
 impl Ingest {
     /// What all requests share.
+    ///
+    /// # Errors
+    /// The frame has an ingest already.
     pub fn new(
+        frame: &Frame,
         config: Config,
         broker: Arc<dyn Broker>,
         catalog: jobico_catalog::Handle,
-        metrics: Metrics,
-    ) -> Arc<Self> {
+    ) -> Result<Arc<Self>, prometheus::Error> {
+        let metrics = Metrics::register(&frame.metrics)?;
         let slots = Semaphore::new(config.requests_max as usize);
-        Arc::new(Self { config, broker, catalog, metrics, slots })
+        Ok(Arc::new(Self { config, broker, catalog, metrics, slots, traces: frame.traces }))
     }
 }
 
@@ -113,12 +118,7 @@ impl Ingest {
             }
         };
         let trace = request::trace(&parts.headers);
-        let span = tracing::info_span!(
-            "ingest",
-            otel.kind = "server",
-            tenant = event.tenant.as_str(),
-            event = event.event.as_str()
-        );
+        let span = self.span(&event);
         trace.adopt(&span);
         async {
             let body = request::read(&parts.headers, body, self.config.body_bytes_max as usize, read_max).await?;
@@ -128,6 +128,15 @@ impl Ingest {
         }
         .instrument(span)
         .await
+    }
+
+    /// The request's span; none where traces are not exported, and the client's context goes on as it came.
+    fn span(&self, event: &EventView) -> Span {
+        if !self.traces {
+            return Span::none();
+        }
+        let (tenant, event) = (event.tenant.as_str(), event.event.as_str());
+        tracing::info_span!("ingest", otel.kind = "server", tenant, event)
     }
 
     /// What the catalog knows of the event.

@@ -158,6 +158,7 @@ impl World {
             tenant: self.tenant.clone(),
             job: job.clone(),
             version: 1,
+            replaces: None,
             name: None,
             deployed_at: String::new(),
             queues: queues.into_iter().map(|queue| Queue { queue, pool: pool.clone(), partitions: None }).collect(),

@@ -13,7 +13,7 @@ const PID_BYTES_MAX: u64 = 20;
 /// An exclusive lock on a file beside the log. It is the kernel's: it ends with the process, however that ends.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -39,7 +39,16 @@ impl Lock {
         }
         // Only for the message of whoever comes second.
         file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(failed)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for Lock {
+    /// Closing the file would not do: a process that another thread is just starting has it open, too, until its exec.
+    fn drop(&mut self) {
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(%error, "the data folder stays locked until the process ends");
+        }
     }
 }
 

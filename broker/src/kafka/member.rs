@@ -37,6 +37,8 @@ pub(super) struct Member {
     /// Partitions that are to go back but could not yet: librdkafka seeks only where it has begun to fetch. Nothing of them
     /// is returned before they did.
     rewinds: Positions,
+    /// The error of a partition that was met beside records, which come first.
+    failed: Option<(Code, String)>,
 }
 
 /// Fields are dropped in their order: the queue before its consumer.
@@ -65,6 +67,7 @@ impl Member {
             assigned: BTreeSet::new(),
             paused: BTreeSet::new(),
             rewinds: Positions::new(),
+            failed: None,
         })
     }
 
@@ -142,7 +145,7 @@ impl Member {
     }
 
     /// Fills the batch with what is there, without waiting.
-    fn fill(&mut self, batch: &mut Batch, limits: &GatherLimits) -> Result<(), Error> {
+    fn fill(&mut self, batch: &mut Batch, limits: &GatherLimits) {
         self.fill_from_left_over(batch, limits);
         while !is_full(batch, limits) && self.left_over.len() == self.held_back() {
             let max = (limits.records_max - batch.len()).min(TAKE_MAX);
@@ -151,9 +154,8 @@ impl Member {
             if self.taken.is_empty() {
                 break;
             }
-            self.sort_taken(batch, limits)?;
+            self.sort_taken(batch, limits);
         }
-        Ok(())
     }
 
     /// How many of the messages left over belong to paused partitions.
@@ -164,27 +166,32 @@ impl Member {
         self.left_over.iter().filter(|message| contains(&self.paused, message)).count()
     }
 
+    /// Takes what was left over first, up to the first record for which there is no room: a smaller one behind it must not
+    /// overtake.
     fn fill_from_left_over(&mut self, batch: &mut Batch, limits: &GatherLimits) {
-        let mut kept = VecDeque::new();
+        let mut held_back = VecDeque::new();
         while let Some(message) = self.left_over.pop_front() {
-            if contains(&self.paused, &message) || !fits(batch, limits, &message) {
-                kept.push_back(message);
-            } else {
+            if contains(&self.paused, &message) {
+                held_back.push_back(message);
+            } else if fits(batch, limits, &message) {
                 message.copy_to(batch, message.topic());
+            } else {
+                self.left_over.push_front(message);
+                break;
             }
         }
-        self.left_over = kept;
+        held_back.append(&mut self.left_over);
+        self.left_over = held_back;
     }
 
     /// Copies the messages taken into the batch, and keeps those for which it has no room.
-    fn sort_taken(&mut self, batch: &mut Batch, limits: &GatherLimits) -> Result<(), Error> {
-        let mut failure = None;
+    fn sort_taken(&mut self, batch: &mut Batch, limits: &GatherLimits) {
         // Messages come in runs of one partition; what holds for the first holds for the run.
         let mut run: Option<(&Message, &str, bool)> = None;
         let mut rest = self.taken.len();
         for (index, message) in self.taken.iter().enumerate() {
             if let Some(code) = message.error() {
-                failure = failure.or(Some((code, message.error_text())));
+                self.failed.get_or_insert_with(|| (code, message.error_text()));
                 continue;
             }
             if !fits(batch, limits, message) {
@@ -203,10 +210,6 @@ impl Member {
         }
         self.left_over.extend(self.taken.drain(rest..).filter(|message| message.error().is_none()));
         self.taken.clear();
-        match failure {
-            Some((code, text)) => judge_partition(code, text),
-            None => Ok(()),
-        }
     }
 
     /// Tries again to go back where it was not possible yet.
@@ -274,11 +277,16 @@ impl Consumer for Member {
         let deadline = Instant::now() + wait;
         self.serve(batch, Duration::ZERO)?;
         loop {
-            self.fill(batch, limits)?;
+            self.fill(batch, limits);
             if !self.rewinds.is_empty() {
                 let rewinds = &self.rewinds;
                 batch.retain(|topic, partition| !is_at(rewinds, topic, partition));
                 self.left_over.retain(|message| !is_at(rewinds, message.topic(), message.partition()));
+            }
+            if batch.is_empty()
+                && let Some((code, text)) = self.failed.take()
+            {
+                judge_partition(code, text)?;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if !batch.is_empty() || left.is_zero() || limits.records_max == 0 {
@@ -290,7 +298,7 @@ impl Consumer for Member {
             } else {
                 let (client, taken) = (self.client.as_ref().expect("it is taken by drop alone"), &mut self.taken);
                 client.queue.take(taken, 1, step);
-                self.sort_taken(batch, limits)?;
+                self.sort_taken(batch, limits);
                 if batch.is_empty() {
                     self.serve(batch, Duration::ZERO)?;
                 }

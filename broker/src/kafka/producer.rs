@@ -30,6 +30,8 @@ pub(super) struct TransactionalProducer {
     /// None only while it is dropped.
     client: Option<Client>,
     timeout: Duration,
+    /// Whether a transaction was begun that has not ended.
+    open: bool,
 }
 
 /// Fields are dropped in their order: topic handles before their client.
@@ -38,7 +40,7 @@ struct Client {
     producer: BaseProducer<Deliveries>,
 }
 
-/// The first delivery of a transaction that failed. Those that go well are not reported.
+/// The first delivery of a transaction that failed, and why. Those that go well are not reported.
 #[derive(Default)]
 pub(super) struct Deliveries {
     failed: Mutex<Option<Failure>>,
@@ -65,7 +67,11 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, _)) = result {
-            self.failed().get_or_insert_with(|| error.clone().into());
+            let mut failed = self.failed();
+            // One failure makes librdkafka purge the rest; what is purged says nothing of the cause.
+            if failed.as_ref().is_none_or(|first| matches!(first.code, Code::PurgeQueue | Code::PurgeInflight)) {
+                *failed = Some(error.clone().into());
+            }
         }
     }
 }
@@ -80,7 +86,7 @@ impl TransactionalProducer {
             .create_with_context(Deliveries::default())
             .map_err(unusable(OPERATION))?;
         let client = Client { sender: Sender::default(), producer };
-        let this = Self { client: Some(client), timeout: settings.transaction_timeout };
+        let this = Self { client: Some(client), timeout: settings.transaction_timeout, open: false };
         this.until(OPERATION, settings.takeover_timeout, |producer, step| producer.init_transactions(step)).map_err(
             |error| match error.class {
                 // There is no transaction to abort; this client is dropped and the call may be made again.
@@ -96,7 +102,9 @@ impl TransactionalProducer {
         *self.producer().context().failed() = None;
         self.producer()
             .begin_transaction()
-            .map_err(|error| Failure::from(error).class("begin a transaction", Class::Fatal))
+            .map_err(|error| Failure::from(error).class("begin a transaction", Class::Fatal))?;
+        self.open = true;
+        Ok(())
     }
 
     /// Adds a record to the transaction. Waits where the buffer is full.
@@ -161,12 +169,20 @@ impl TransactionalProducer {
 
     /// Commits the transaction. All records must have been drained.
     pub(super) fn commit(&mut self) -> Result<(), Error> {
-        self.until("commit", self.timeout, |producer, step| producer.commit_transaction(step)).map_err(in_doubt)
+        self.until("commit", self.timeout, |producer, step| producer.commit_transaction(step)).map_err(in_doubt)?;
+        self.open = false;
+        Ok(())
     }
 
-    /// Aborts the transaction. librdkafka throws away what is not sent yet, and waits for what is in flight.
+    /// Aborts the transaction, where one is open. librdkafka throws away what is not sent yet, and waits for what is in
+    /// flight.
     pub(super) fn abort(&mut self) -> Result<(), Error> {
-        self.until("abort", self.timeout, |producer, step| producer.abort_transaction(step)).map_err(in_doubt)
+        if !self.open {
+            return Ok(());
+        }
+        self.until("abort", self.timeout, |producer, step| producer.abort_transaction(step)).map_err(in_doubt)?;
+        self.open = false;
+        Ok(())
     }
 
     /// Makes a call of librdkafka in steps, as its transactional calls go on where they stopped when they are made again;

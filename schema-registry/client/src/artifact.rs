@@ -1,9 +1,11 @@
 //! Modules by their digest: from this machine's cache, else from where the registry keeps them.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jobico_event::Digest;
+use jobico_event::contract::MODULE_BYTES_MAX;
 
 /// How long the registry may take to send a module.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
@@ -97,11 +99,19 @@ impl Artifacts {
     }
 }
 
+/// Reads a module from the registry, and no more than a module can have.
 async fn fetch(client: &reqwest::Client, url: &str, digest: &Digest) -> Result<Vec<u8>, ArtifactError> {
     let error = |source| ArtifactError::Fetch { url: url.to_owned(), digest: *digest, source };
     let request = client.get(format!("{url}/v1/artifacts/{digest}")).timeout(FETCH_TIMEOUT);
-    let response = request.send().await.and_then(reqwest::Response::error_for_status).map_err(error)?;
-    Ok(response.bytes().await.map_err(error)?.to_vec())
+    let mut response = request.send().await.and_then(reqwest::Response::error_for_status).map_err(error)?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(error)? {
+        if bytes.len() + chunk.len() > MODULE_BYTES_MAX {
+            return Err(ArtifactError::Corrupt(*digest));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
 }
 
 /// The file's bytes where they have the digest; a file that does not is passed over, to be fetched again.
@@ -117,16 +127,24 @@ async fn read_verified(path: &Path, digest: &Digest) -> Result<Option<Vec<u8>>, 
     }
 }
 
-/// Writes an artifact so that it is there whole or not at all.
+/// Writes an artifact so that it is there whole or not at all, and stays there when the machine fails. Several may write
+/// the same one at a time.
 ///
 /// # Errors
 /// [`ArtifactError::Io`].
 pub async fn store(folder: &Path, digest: &Digest, bytes: &[u8]) -> Result<(), ArtifactError> {
-    let path = path_in(folder, digest);
-    let partial = path.with_extension(format!("{}.partial", std::process::id()));
-    let error = |source| ArtifactError::Io { path: path.clone(), source };
-    tokio::fs::create_dir_all(path.parent().unwrap_or(folder)).await.map_err(error)?;
-    tokio::fs::write(&partial, bytes).await.map_err(error)?;
-    tokio::fs::File::open(&partial).await.map_err(error)?.sync_all().await.map_err(error)?;
-    tokio::fs::rename(&partial, &path).await.map_err(error)
+    let (path, bytes) = (path_in(folder, digest), bytes.to_vec());
+    let folder = path.parent().unwrap_or(folder).to_owned();
+    let target = path.clone();
+    let write = move || {
+        std::fs::create_dir_all(&folder)?;
+        // A name of its own for each writer, removed with the value where the write fails.
+        let mut partial = tempfile::Builder::new().prefix(".partial-").tempfile_in(&folder)?;
+        partial.write_all(&bytes)?;
+        partial.as_file().sync_all()?;
+        partial.persist(&target)?;
+        std::fs::File::open(&folder)?.sync_all()
+    };
+    let written = tokio::task::spawn_blocking(write).await;
+    written.map_err(std::io::Error::other).flatten().map_err(|source| ArtifactError::Io { path, source })
 }
