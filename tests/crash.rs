@@ -32,7 +32,8 @@ const OUTCOMES_MAX: Duration = Duration::from_secs(300);
 const INVALID_EACH: usize = 100;
 
 fn setting(name: &str, default: usize) -> usize {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: a number is needed")))
+    std::env::var(name)
+        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: a number is needed")))
 }
 
 fn seeded() -> StdRng {
@@ -63,7 +64,8 @@ fn jobico_dev_killed_under_load_has_one_outcome_for_each_acknowledged_event() {
             threads.spawn(move || {
                 for number in (0..).step_by(5).take_while(|_| !stop.load(Ordering::Relaxed)) {
                     let mark = if number % 50 == 0 { "!" } else { "" };
-                    let events: Vec<Value> = (number..number + 5).map(|number| json!(format!("{sender}-{number}{mark}"))).collect();
+                    let events: Vec<Value> =
+                        (number..number + 5).map(|number| json!(format!("{sender}-{number}{mark}"))).collect();
                     // A killed process does not answer: what it had stored by then is not known here.
                     if let Some(stored) = client.try_send("number", &events) {
                         acknowledged.lock().unwrap().extend(stored.iter().map(place).zip(events));
@@ -94,13 +96,21 @@ fn jobico_dev_killed_under_load_has_one_outcome_for_each_acknowledged_event() {
     assert_eq!(system.stop("dev"), Some(0));
 
     let (results, dead) = (system.records("results"), system.records("dead"));
-    println!("{} acknowledged, {} in the queue, {} results, {} dead letters", acknowledged.len(), queue.len(), results.len(), dead.len());
+    println!(
+        "{} acknowledged, {} in the queue, {} results, {} dead letters",
+        acknowledged.len(),
+        queue.len(),
+        results.len(),
+        dead.len()
+    );
     outcome::assert_exactly_once(&queue, &results, &dead);
-    let in_queue: BTreeMap<Place, Value> = queue.iter().map(|record| ((record.partition, record.offset), record.json())).collect();
+    let in_queue: BTreeMap<Place, Value> =
+        queue.iter().map(|record| ((record.partition, record.offset), record.json())).collect();
     for (place, event) in &acknowledged {
         assert_eq!(in_queue.get(place), Some(event), "an acknowledged event stands where the answer said");
     }
-    let results: BTreeMap<Place, Value> = results.iter().map(|result| (outcome::origin(result), result.json())).collect();
+    let results: BTreeMap<Place, Value> =
+        results.iter().map(|result| (outcome::origin(result), result.json())).collect();
     assert_same_rows(&stored, &results);
     for (place, event) in &in_queue {
         let wanted = (!traps(event)).then_some(event);
@@ -113,7 +123,11 @@ fn assert_same_rows(stored: &[Value], results: &BTreeMap<Place, Value>) {
     let rows: BTreeMap<Place, Value> = stored.iter().map(|row| (place(row), row["data"].clone())).collect();
     assert_eq!(rows.len(), stored.len(), "no row is there twice");
     let only = |some: &BTreeMap<Place, Value>, others: &BTreeMap<Place, Value>| {
-        some.iter().filter(|(place, data)| others.get(place) != Some(data)).map(|(place, _)| *place).take(10).collect::<Vec<_>>()
+        some.iter()
+            .filter(|(place, data)| others.get(place) != Some(data))
+            .map(|(place, _)| *place)
+            .take(10)
+            .collect::<Vec<_>>()
     };
     assert_eq!((only(&rows, results), only(results, &rows)), (Vec::new(), Vec::new()), "the store and the topic agree");
 }
@@ -126,7 +140,10 @@ fn processors_killed_at_random_have_one_outcome_for_each_event_on_kafka() {
     let mut system = System::new(On::Kafka).with_env("JOBICO_KAFKA_SESSION_TIMEOUT_MS", "6000");
     system.serve("rest", &["registry", "ingest", "recorder"], &[]);
     system.deploy(
-        &Job::new("numbers").event("number", "q", "echo").schema(r#"{"type": "object", "required": ["n"]}"#).key("/key"),
+        &Job::new("numbers")
+            .event("number", "q", "echo")
+            .schema(r#"{"type": "object", "required": ["n"]}"#)
+            .key("/key"),
     );
     let processors = ["first", "second"];
     for name in processors {
@@ -185,13 +202,18 @@ fn processors_killed_at_random_have_one_outcome_for_each_event_on_kafka() {
     assert_eq!(in_queue, *sent_places, "the queue holds what was acknowledged and nothing else");
     assert_eq!(dead.len(), sent.invalid.load(Ordering::Relaxed));
     assert_eq!(results.len(), valid);
-    let values: BTreeMap<Place, Value> = queue.iter().map(|record| ((record.partition, record.offset), record.json())).collect();
-    let results: BTreeMap<Place, Value> = results.iter().map(|result| (outcome::origin(result), result.json())).collect();
+    let values: BTreeMap<Place, Value> =
+        queue.iter().map(|record| ((record.partition, record.offset), record.json())).collect();
+    let results: BTreeMap<Place, Value> =
+        results.iter().map(|result| (outcome::origin(result), result.json())).collect();
     assert!(results.iter().all(|(place, data)| values[place] == *data), "each result is that of its own event");
     assert_same_rows(&system.client.await_results(valid), &results);
     println!(
         "{events} events, {kills} kills: sent within {:.1} s, all outcomes after {:.1} s; {} results, {} dead letters, each once; the store agrees",
-        sending.as_secs_f64(), done.as_secs_f64(), results.len(), dead.len()
+        sending.as_secs_f64(),
+        done.as_secs_f64(),
+        results.len(),
+        dead.len()
     );
 }
 
@@ -220,7 +242,8 @@ fn key(number: usize) -> String {
 fn send_over_http(client: &Client, numbers: std::ops::Range<usize>, sent: &Sent) {
     let numbers: Vec<usize> = numbers.collect();
     for request in numbers.chunks(REQUEST) {
-        let events: Vec<Value> = request.iter().map(|number| json!({"n": number, "by": "http", "key": key(*number)})).collect();
+        let events: Vec<Value> =
+            request.iter().map(|number| json!({"n": number, "by": "http", "key": key(*number)})).collect();
         let stored = client.send("number", &events);
         sent.places.lock().unwrap().extend(stored.iter().map(place));
     }

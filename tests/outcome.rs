@@ -25,7 +25,9 @@ pub fn assert_exactly_once(queue: &[Record], results: &[Record], dead: &[Record]
     for outcome in results.iter().chain(dead) {
         *outcomes.entry(origin(outcome)).or_default() += 1;
     }
-    let named = |places: Vec<Place>| format!("{} of {}: {:?}", places.len(), inputs.len(), &places[..places.len().min(NAMED_MAX)]);
+    let named = |places: Vec<Place>| {
+        format!("{} of {}: {:?}", places.len(), inputs.len(), &places[..places.len().min(NAMED_MAX)])
+    };
     let missing: Vec<Place> = inputs.iter().filter(|place| !outcomes.contains_key(place)).copied().collect();
     assert!(missing.is_empty(), "events without an outcome, {}", named(missing));
     let repeated: Vec<Place> = outcomes.iter().filter(|(_, count)| **count > 1).map(|(place, _)| *place).collect();

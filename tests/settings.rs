@@ -54,7 +54,10 @@ fn a_data_folder_belongs_to_one_process() {
     let mut second = system.spawn("second", &["dev"], &[]);
     assert_eq!(second.end(), Some(1));
     let said = second.stderr();
-    assert!(said.lines().last().is_some_and(|line| line.starts_with("jobico: ") && line.contains("log.sqlite")), "{said}");
+    assert!(
+        said.lines().last().is_some_and(|line| line.starts_with("jobico: ") && line.contains("log.sqlite")),
+        "{said}"
+    );
     system.assert_well();
     assert_eq!(system.stop("dev"), Some(0));
     system.start_dev(&[]);
@@ -63,13 +66,14 @@ fn a_data_folder_belongs_to_one_process() {
 #[test]
 fn what_cannot_be_meant_is_a_usage_error() {
     let system = System::new(On::Embedded);
-    for (arguments, named) in [
-        (&["serve", "everything"][..], "everything"),
+    let meaningless: [(&[&str], &str); 5] = [
+        (&["serve", "everything"], "everything"),
         (&["dev", "--ingest-addr", "here"], "--ingest-addr"),
         (&["dev", "--workers", "0"], "--workers"),
         (&["dev", "--results-ttl", "soon"], "soon"),
         (&["dev", "--cql-keyspace", "No-Good"], "--cql-keyspace"),
-    ] {
+    ];
+    for (arguments, named) in meaningless {
         let said = system.jobico(arguments).expect_code(2).to_owned();
         assert!(said.contains(named), "{arguments:?}: {said}");
     }

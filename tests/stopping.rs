@@ -46,7 +46,9 @@ fn hanging_request(system: &System) -> TcpStream {
     let address = system.client.url("ingest", "").replace("http://", "");
     let mut stream = TcpStream::connect(&address).unwrap();
     let path = format!("/events/{}/greet", system.tenant);
-    let head = format!("POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{"
+    );
     stream.write_all(head.as_bytes()).unwrap();
     let admin = system.client.url("admin", "");
     eventually("the request is under way", || {

@@ -105,7 +105,10 @@ fn every_command_prints_json_for_programs() {
     }
     assert_eq!(json(&["show", "tenants"])["items"][0]["tenant"], tenant);
     let shown = json(&["show", "job", tenant, "customer-proc-jobs"]);
-    assert_eq!((&shown["version"], &shown["active"]["routes"][0]["event"]), (&json!(1), &json!("customer-registration")));
+    assert_eq!(
+        (&shown["version"], &shown["active"]["routes"][0]["event"]),
+        (&json!(1), &json!("customer-registration"))
+    );
     assert_eq!(json(&["health"])["status"], "ready");
     // One document a line.
     let recorded = system.jobico(&["recorder", "--output", "json"]);

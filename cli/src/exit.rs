@@ -11,6 +11,8 @@
 
 use std::process::ExitCode;
 
+const NOT_FOUND: u8 = 4;
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
@@ -37,12 +39,17 @@ impl Error {
 
     /// Exit code 4.
     pub fn not_found(message: impl Into<String>) -> Self {
-        Self { code: 4, message: message.into() }
+        Self { code: NOT_FOUND, message: message.into() }
     }
 
     /// Exit code 5.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self { code: 5, message: message.into() }
+    }
+
+    /// Whether there is no such thing.
+    pub fn is_not_found(&self) -> bool {
+        self.code == NOT_FOUND
     }
 }
 

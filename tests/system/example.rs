@@ -28,7 +28,9 @@ pub fn test_module(name: &str) -> Vec<u8> {
 pub fn of_tenant(job: &str, tenant: &str, pool: &str) -> String {
     let with_pool = |line: &str| {
         // An item of the list of queues, in either spelling: nothing else has an id that begins so.
-        let Some(indent) = line.find("- id: queue-").or_else(|| line.find("- ID: queue-")) else { return line.to_owned() };
+        let Some(indent) = line.find("- id: queue-").or_else(|| line.find("- ID: queue-")) else {
+            return line.to_owned();
+        };
         format!("{line}\n{}pool: {pool}", " ".repeat(indent + 2))
     };
     let lines: Vec<String> = job.lines().map(with_pool).collect();

@@ -180,9 +180,9 @@ impl Client {
     /// The sum of a metric over its labels, as a process' `/metrics` has it.
     pub fn metric(&self, admin: &str, name: &str) -> f64 {
         let text = self.get_url(&format!("{admin}/metrics")).body;
-        let values = text.lines().filter(|line| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{') || rest.starts_with(' '))
-        });
+        let values = text
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{') || rest.starts_with(' ')));
         values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 }

@@ -28,7 +28,8 @@ pub fn cql_address() -> String {
 }
 
 fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: `make test` runs Kafka and Cassandra and sets it"))
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: `make test` runs Kafka and Cassandra and sets it"))
 }
 
 /// A record to produce.

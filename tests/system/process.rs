@@ -99,7 +99,8 @@ impl Process {
     /// Starts a process whose output goes to files in `folder`.
     pub fn start(name: &str, arguments: &[&str], environment: &[(String, String)], folder: &Path) -> Self {
         let unique = rand::random::<u32>();
-        let (stdout, stderr) = (folder.join(format!("{name}-{unique}.out")), folder.join(format!("{name}-{unique}.err")));
+        let (stdout, stderr) =
+            (folder.join(format!("{name}-{unique}.out")), folder.join(format!("{name}-{unique}.err")));
         let create = |path: &Path| File::create(path).expect("the scratch folder can be written");
         let mut command = command(arguments, environment, folder);
         let child = command.stdout(create(&stdout)).stderr(create(&stderr)).spawn().expect("the binary can be started");

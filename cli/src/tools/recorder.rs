@@ -81,30 +81,46 @@ pub async fn run(recorder: Recorder) -> Result<(), Error> {
         Some(tenant) => vec![tenant.clone()],
         None => tenants(&recorder.target).await?,
     };
+    // Opened before the lists are read, so that nothing falls between the two.
+    let mut streams = Vec::new();
+    for tenant in tenants.iter().filter(|_| recorder.follow) {
+        for kind in [Kind::Results, Kind::Logs] {
+            streams.extend(open(&client, tenant, kind).await?.map(|stream| (tenant, kind, stream)));
+        }
+    }
+    if recorder.follow && streams.is_empty() {
+        return Err(Error::not_found("there is nothing to follow yet: no such tenant, or none has a job"));
+    }
     let mut entries = Vec::new();
     if recorder.lines > 0 {
-        let limit = [("limit", recorder.lines.to_string())];
         for tenant in &tenants {
-            let results = client.request(Method::GET, &format!("/v1/tenants/{tenant}/results")).query(&limit);
-            let results: Page = client.json(results).await?;
-            entries.extend(results.results.iter().map(|view| Entry::of_result(tenant, view)));
-            let logs: Logs =
-                client.json(client.request(Method::GET, &format!("/v1/tenants/{tenant}/logs")).query(&limit)).await?;
-            entries.extend(logs.logs.iter().map(Entry::of_log));
+            entries.extend(newest(&client, tenant, recorder.lines).await?);
         }
     }
     // RFC 3339 in UTC with a fixed number of digits sorts as text.
     entries.sort_by(|a, b| a.at.cmp(&b.at));
-    for entry in entries.iter().skip(entries.len().saturating_sub(usize::from(recorder.lines))) {
+    let shown = &entries[entries.len().saturating_sub(usize::from(recorder.lines))..];
+    for entry in shown {
         entry.print(format)?;
     }
-    if !recorder.follow {
-        return Ok(());
-    }
-    let streams = tenants.iter().flat_map(|tenant| {
-        [follow(&client, tenant, Kind::Results, format), follow(&client, tenant, Kind::Logs, format)]
+    let follow = streams.into_iter().map(|(tenant, kind, stream)| {
+        sse::read(stream, move |data| {
+            let entry = kind.entry(tenant, data)?;
+            if shown.iter().any(|shown| shown.json == entry.json) { Ok(()) } else { entry.print(format) }
+        })
     });
-    futures::future::try_join_all(streams).await.map(|_| ())
+    futures::future::try_join_all(follow).await.map(|_| ())
+}
+
+/// A tenant's newest results and logged lines, so many of each.
+async fn newest(client: &Client, tenant: &TenantId, lines: u16) -> Result<Vec<Entry>, Error> {
+    let list = |name: &str| {
+        client.request(Method::GET, &format!("/v1/tenants/{tenant}/{name}")).query(&[("limit", lines.to_string())])
+    };
+    let results: Page = client.json(list("results")).await?;
+    let logs: Logs = client.json(list("logs")).await?;
+    let results = results.results.iter().map(|view| Entry::of_result(tenant, view));
+    Ok(results.chain(logs.logs.iter().map(Entry::of_log)).collect())
 }
 
 #[derive(Clone, Copy)]
@@ -113,18 +129,31 @@ enum Kind {
     Logs,
 }
 
-async fn follow(client: &Client, tenant: &TenantId, kind: Kind, format: Format) -> Result<(), Error> {
-    let path = match kind {
-        Kind::Results => "results",
-        Kind::Logs => "logs",
-    };
-    let stream = client.send(client.request(Method::GET, &format!("/v1/tenants/{tenant}/{path}/stream"))).await?;
-    let unreadable = |error: serde_json::Error| Error::failed(format!("the stream holds what is no {path}: {error}"));
-    sse::read(stream, |data| match kind {
-        Kind::Results => Entry::of_result(tenant, &serde_json::from_str(data).map_err(unreadable)?).print(format),
-        Kind::Logs => Entry::of_log(&serde_json::from_str(data).map_err(unreadable)?).print(format),
-    })
-    .await
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Results => "results",
+            Self::Logs => "logs",
+        }
+    }
+
+    fn entry(self, tenant: &TenantId, data: &str) -> Result<Entry, Error> {
+        let entry = match self {
+            Self::Results => serde_json::from_str(data).map(|view| Entry::of_result(tenant, &view)),
+            Self::Logs => serde_json::from_str(data).map(|line| Entry::of_log(&line)),
+        };
+        entry.map_err(|error| Error::failed(format!("the stream holds what is not of {}: {error}", self.name())))
+    }
+}
+
+/// Opens a stream; none where a tenant has nothing to follow yet, because it has no job.
+async fn open(client: &Client, tenant: &TenantId, kind: Kind) -> Result<Option<reqwest::Response>, Error> {
+    let path = format!("/v1/tenants/{tenant}/{}/stream", kind.name());
+    match client.send(client.request(Method::GET, &path)).await {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 async fn tenants(target: &Target) -> Result<Vec<TenantId>, Error> {
