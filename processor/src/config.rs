@@ -9,6 +9,7 @@ use jobico_event::name::POOL_DEFAULT;
 
 /// Settings of a processor.
 #[derive(Debug, Clone, Args)]
+#[group(skip)] // all roles of a process have one; their ids would meet
 pub struct Config {
     /// Pool of queues that this processor reads.
     #[arg(long, env = "JOBICO_POOL", value_name = "NAME", default_value = POOL_DEFAULT)]

@@ -160,7 +160,8 @@ async fn cursors_walk_2500_rows_once_each_while_new_ones_come(store: &dyn Store)
         }
     }
     assert_eq!(seen, (0..ROWS).rev().collect::<Vec<_>>());
-    assert_eq!(pages, 25);
+    // A store that does not look beyond a full page may end with an empty one: `next` promises a place, not rows.
+    assert!((25..=26).contains(&pages), "{pages} pages");
 }
 
 async fn rows_far_apart_in_time_are_found(store: &dyn Store) {
