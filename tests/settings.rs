@@ -55,7 +55,7 @@ fn a_data_folder_belongs_to_one_process() {
     assert_eq!(second.end(), Some(1));
     let said = second.stderr();
     assert!(
-        said.lines().last().is_some_and(|line| line.starts_with("jobico: ") && line.contains("log.sqlite")),
+        said.lines().last().is_some_and(|line| line.starts_with("jobico: ") && line.contains("--data-dir")),
         "{said}"
     );
     system.assert_well();

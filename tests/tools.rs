@@ -63,7 +63,7 @@ fn exit_codes_say_what_went_wrong() {
     // 3: refused, with each fault.
     fails(&["send", tenant, "number", wrong], 3, "data[1]");
     fails(&["results", tenant, "--since", "soon"], 3, "soon");
-    fails(&["upload", "wasm", tenant, "f.wasm", wrong], 3, "wasm");
+    fails(&["upload", "wasm", tenant, "f.wasm", wrong], 3, "WebAssembly");
     fails(&["deploy", "job.yaml"], 3, "--update");
     // 4: not found.
     fails(&["send", tenant, "nothing", events], 4, "nothing");

@@ -63,7 +63,7 @@ impl Client {
                 "the {} at {} does not answer: {} (is it running? `jobico dev` starts everything here; another address: --{} URL)",
                 self.service,
                 self.base,
-                chain(&error),
+                root_cause(&error),
                 self.service,
             ))
         })?;
@@ -82,7 +82,11 @@ fn refusal(service: &str, status: StatusCode, body: &str) -> Error {
         (true, false) => problem.title,
         (true, true) => format!("the {service} answered {status}"),
     };
-    for error in &problem.errors {
+    // A single fault is often all that the summary says.
+    let summary = message.clone();
+    let told =
+        |error: &&Value| error.get("message").and_then(Value::as_str).is_some_and(|told| summary.ends_with(told));
+    for error in problem.errors.iter().filter(|error| !told(error)) {
         message.push_str("\n  ");
         message.push_str(&fault(error));
     }
@@ -138,6 +142,15 @@ pub fn read(file: &Path) -> Result<Vec<u8>, Error> {
         std::fs::read(file)
     };
     read.map_err(|error| Error::failed(format!("{}: {error}", file.display())))
+}
+
+/// What lies below all layers of the HTTP client, such as `Connection refused`.
+pub fn root_cause(error: &reqwest::Error) -> String {
+    let mut root: &dyn std::error::Error = error;
+    while let Some(cause) = root.source() {
+        root = cause;
+    }
+    root.to_string()
 }
 
 fn chain(error: &reqwest::Error) -> String {

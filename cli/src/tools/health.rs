@@ -4,7 +4,7 @@ use clap::Args;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::client::Client;
+use super::client::{Client, root_cause};
 use super::output::{self, Format};
 use crate::exit::Error;
 
@@ -28,7 +28,7 @@ pub async fn run(health: Health) -> Result<(), Error> {
     let client = Client::new("admin-url", &health.admin_url)?;
     let response = client.request(Method::GET, "/readyz").send().await;
     let response = response
-        .map_err(|error| Error::unavailable(format!("{}: {}", health.admin_url, jobico_service::chain(&error))))?;
+        .map_err(|error| Error::unavailable(format!("{} does not answer: {}", health.admin_url, root_cause(&error))))?;
     let ready = response.status().is_success();
     let report: Value = response.json().await.map_err(|error| Error::failed(jobico_service::chain(&error)))?;
     match health.output {

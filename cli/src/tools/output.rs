@@ -31,6 +31,9 @@ pub fn table(head: &[&str], rows: Vec<Vec<String>>) -> Result<(), Error> {
     for row in rows {
         table.add_row(row);
     }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
     for text in table.lines() {
         line(text.trim_end())?;
     }
