@@ -47,8 +47,10 @@ impl Worker {
 
     /// Answers until all senders are gone.
     pub(super) fn run(mut self, queue: &Receiver<Request>, stop: &CancellationToken) {
+        // The first look is at once: the registry is ready when the log has answered, not when somebody has asked.
+        let mut wait = Duration::ZERO;
         loop {
-            let first = match queue.recv_timeout(IDLE_REFRESH) {
+            let first = match queue.recv_timeout(std::mem::replace(&mut wait, IDLE_REFRESH)) {
                 Ok(request) => Some(request),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
