@@ -44,12 +44,13 @@ services: ## Run both
 services-stop: ## Stop both
 	@scripts/services stop all
 
-.PHONY: fmt lint
+.PHONY: fmt lint deny
 fmt: ## Format the code
 	cargo fmt
-lint: ## Formatting, lints, licences
+lint: ## Formatting and lints
 	cargo fmt --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+deny: ## Licences and sources of what is built in
 	"$$(scripts/tools cargo-deny)" --log-level error check licenses sources bans
 
 .PHONY: bench

@@ -135,7 +135,7 @@ impl Broker for Kafka {
     }
 
     fn follow(&self, topics: &[String], start: Start) -> Result<Box<dyn Follower>, Error> {
-        Ok(Box::new(follower::KafkaFollower::start(&self.settings, topics, start)?))
+        Ok(Box::new(follower::KafkaFollower::start(&self.settings, self.enquirer.clone(), topics, start)?))
     }
 
     fn join(&self, membership: &Membership) -> Result<Box<dyn Consumer>, Error> {

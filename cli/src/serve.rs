@@ -77,8 +77,14 @@ pub struct Running {
 
 /// Runs roles until a signal says to stop.
 pub async fn run(args: Args) -> Result<(), Error> {
-    let _telemetry = telemetry::start(args.settings.common.log_format)?;
     let roles = if args.roles.is_empty() { Role::value_variants().to_vec() } else { args.roles };
+    if args.settings.common.kafka.is_none() && Role::value_variants().iter().any(|role| !roles.contains(role)) {
+        return Err(Error::usage(
+            "roles in processes of their own need a log that they share: name it with --kafka HOST:PORT (the embedded \
+             log belongs to one process; `jobico dev` and `jobico serve` without a role run all roles on it)",
+        ));
+    }
+    let _telemetry = telemetry::start(args.settings.common.log_format)?;
     let frame = frame(&args.settings);
     let running = start(&frame, &roles, args.settings).await;
     finish(&frame, running.map(|running| banner::addresses(&running))).await

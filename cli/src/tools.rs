@@ -54,7 +54,8 @@ pub enum Tool {
     Recorder(recorder::Recorder),
     /// Ask a process whether it can do its work; exit code 0 or 5.
     Health(health::Health),
-    /// Print a completion script: `source <(jobico completions bash)`.
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  source <(jobico completions bash)")]
     Completions {
         /// The shell.
         #[arg(value_enum)]

@@ -26,8 +26,9 @@ pub const MODULE_BYTES_MAX: usize = 32 << 20;
 pub const MEMORY_PAGES_MAX: u64 = 1024;
 /// The most tables a module may define. Compilers make one, for indirect calls.
 pub const TABLES_MAX: u32 = 1;
-/// The most elements a table may have at its start. A table is reserved for every instance, 8 bytes an element.
-pub const TABLE_ELEMENTS_MAX: u64 = 100_000;
+/// The most elements a table may have: room for them is reserved for every instance, 8 bytes each. A function whose address
+/// is taken is one element.
+pub const TABLE_ELEMENTS_MAX: u64 = 20_000;
 /// The most functions a module may define; large Go modules have some 10,000.
 pub const FUNCTIONS_MAX: u32 = 50_000;
 /// The most globals a module may define: they lie in every instance, 16 bytes each.
@@ -66,7 +67,9 @@ pub struct Module {
     pub start: Option<Start>,
     /// Whether `free` takes the size after the pointer (Rust) or the pointer alone (`TinyGo`).
     pub free: Free,
-    /// Whether it exports `ver`.
+    /// Whether it exports `init`, which runs once an instance.
+    pub init: bool,
+    /// Whether it exports `ver`. Nobody needs to call it: the type of `free` tells the versions apart.
     pub ver: bool,
     /// Memory it starts with, pages of 64 KiB.
     pub memory_pages: u64,

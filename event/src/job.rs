@@ -35,7 +35,7 @@ pub const FAULTS_MAX: usize = 100;
 /// The most queues in one job file.
 pub const QUEUES_MAX: usize = 100;
 /// The most events in one job file, chained ones among them.
-pub const EVENTS_MAX: usize = 300;
+pub const EVENTS_MAX: usize = 256;
 /// The most runtimes in one job file.
 pub const RUNTIMES_MAX: usize = 100;
 /// The longest friendly name, bytes.

@@ -119,6 +119,22 @@ fn the_two_spellings_say_the_same() {
 }
 
 #[test]
+fn the_files_in_the_documentation_can_be_deployed() {
+    let page = include_str!("../../docs/jobs.md");
+    let examples: Vec<&str> = page.split("```").filter_map(|block| block.strip_prefix("yaml\n")).collect();
+    let whole: Vec<JobFile> =
+        examples.iter().filter(|text| text.contains("tenant:")).map(|text| meaning(text)).collect();
+    assert_eq!(whole.len(), 2, "one of each spelling");
+    let chained = examples.iter().find(|text| text.starts_with("jobs:")).expect("the chained events");
+    let rest = ["price", "ship", "notify"].map(|id| format!("- {{id: {id}, moduleref: {id}.wasm}}\n")).concat();
+    let chained = meaning(&format!("id: j\ntenant: t\nqueues: [{{id: q}}]\n{chained}runtimes:\n{rest}"));
+    assert_eq!(
+        chained.events.iter().map(|event| event.event.as_str()).collect::<Vec<_>>(),
+        ["order", "priced", "shipped"]
+    );
+}
+
+#[test]
 fn a_key_may_have_either_spelling_whatever_the_wrapper() {
     let mixed = LOWER.replace("schemaref", "schemaRef").replace("  - id: queue-default", "  - ID: queue-default");
     assert_eq!(meaning(&mixed), meaning(LOWER));

@@ -9,6 +9,7 @@ use clap::{Args, value_parser};
 /// A request holds its body and its records in memory until the log has acknowledged them: at the most, some
 /// 3 × `body_bytes_max` × `requests_max` bytes.
 #[derive(Debug, Clone, Args)]
+#[group(skip)] // all roles of a process have one; their ids would meet
 pub struct Config {
     /// Address on which events are taken.
     #[arg(id = "ingest-addr", long, env = "JOBICO_INGEST_ADDR", value_name = "ADDR", default_value = "127.0.0.1:8080")]

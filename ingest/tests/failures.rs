@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use jobico_broker::simulated::{Faults, Simulated};
 use jobico_broker::{
     Append, Broker, Cause, Class, Consumer, Error, Follower, Lag, Membership, Position, Start, TopicSpec, Transactor,
     Writer,
@@ -12,7 +13,7 @@ use jobico_broker::{
 use serde_json::{Value, json};
 
 use crate::on_each_log;
-use crate::stage::Stage;
+use crate::stage::{Read, Stage};
 
 /// What a log does with one record of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,6 +174,72 @@ async fn a_topic_that_is_not_there_is_not_claimed_to_have_taken_anything(mut sta
     let answer = stage.post("any", r#"{"data":[0]}"#).await;
     answer.is_problem(503, "acknowledged 0 of 1 events");
     assert_eq!((&answer.json["stored"], &answer.json["uncertain"]), (&json!([]), &json!([])));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_kafka_finds_too_large_is_the_clients_fault() {
+    let flags = Stage::kafka().flag("body-bytes-max", 4 << 20).flag("event-bytes-max", 4 << 20);
+    let mut stage = flags.start().await;
+    stage.deploy("any", 1, None, None).await;
+    let answer = stage.post("any", json!({ "data": [0, "x".repeat(2_000_000), 2] }).to_string()).await;
+    answer.is_problem(413, "max.message.bytes");
+    assert_eq!((indices(&answer.json["errors"]), indices(&answer.json["stored"])), (vec![1], vec![0, 2]));
+    assert_eq!(stage.read().await.len(), 2);
+}
+
+/// Seeds of the simulated log: each is another course of faults.
+const SEEDS: u64 = 50;
+/// Requests after which a client that meets faults at a third of its events must be through.
+const TRIES_MAX: usize = 100;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_sends_again_what_is_not_stored_loses_nothing_on_a_faulty_log() {
+    let faults = Faults { unavailable: 0.2, lost_acknowledgement: 0.2, unknown_topic: 0.05, ..Faults::default() };
+    let mut met = 0;
+    for seed in 0..SEEDS {
+        let log = Simulated::new(seed, Faults::default());
+        let stage = Stage::simulated(log.clone()).await.start_with_fixed_catalog("any").await;
+        log.misbehave(faults);
+        let mut to_send: Vec<u64> = (0..20).collect();
+        let (mut claims, mut doubts) = (Vec::new(), BTreeSet::new());
+        for _ in 0..TRIES_MAX {
+            let answer = stage.post("any", json!({ "data": to_send }).to_string()).await;
+            if answer.status == 200 {
+                claims.extend(answer.events().iter().zip(&to_send).map(|(event, sent)| (event.clone(), *sent)));
+                to_send.clear();
+                break;
+            }
+            answer.is_problem(503, "Send again what is not in 'stored'");
+            met += 1;
+            let stored = answer.json["stored"].as_array().unwrap();
+            claims
+                .extend(stored.iter().map(|event| (event.clone(), to_send[event["index"].as_u64().unwrap() as usize])));
+            let uncertain = answer.json["uncertain"].as_array().unwrap();
+            doubts.extend(uncertain.iter().map(|event| event["id"].as_str().unwrap().to_owned()));
+            let done: BTreeSet<u64> = indices(&answer.json["stored"]).into_iter().collect();
+            to_send = (0..).zip(to_send).filter(|(index, _)| !done.contains(index)).map(|(_, event)| event).collect();
+        }
+        assert!(to_send.is_empty(), "seed {seed}: {TRIES_MAX} tries were not enough");
+        log.misbehave(Faults::default());
+        let records = stage.read().await;
+        for (claim, sent) in &claims {
+            let at = |record: &&Read| record.partition == claim["partition"] && record.offset == claim["offset"];
+            let record = records.iter().find(at).unwrap_or_else(|| panic!("seed {seed}: nothing stands at {claim}"));
+            assert_eq!(
+                (record.headers["ce_id"].as_str(), &record.value),
+                (claim["id"].as_str().unwrap(), &sent.to_string().into_bytes()),
+                "seed {seed}"
+            );
+        }
+        let claimed: BTreeSet<u64> = claims.iter().map(|(_, sent)| *sent).collect();
+        assert_eq!(claimed, (0..20).collect(), "seed {seed}");
+        for record in &records {
+            let id = &record.headers["ce_id"];
+            let known = claims.iter().any(|(claim, _)| claim["id"] == **id) || doubts.contains(id);
+            assert!(known, "seed {seed}: {id} is stored, and its client was told that it is not");
+        }
+    }
+    assert!(met > SEEDS as usize, "faults were met");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

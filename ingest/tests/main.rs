@@ -3,6 +3,8 @@
 //! What depends on the log runs on the embedded one and on Kafka (`JOBICO_TEST_KAFKA=host:port`; `make test` starts one);
 //! what is between client and server alone runs on the embedded one.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod stage;
 
 mod answers;

@@ -62,8 +62,16 @@ impl Stage {
     /// On an embedded log in a folder of its own.
     pub fn embedded() -> Setup {
         let folder = tempfile::tempdir().unwrap();
-        let broker = jobico_broker::embedded::Embedded::open(&folder.path().join("log.sqlite"), Default::default()).unwrap();
+        let broker =
+            jobico_broker::embedded::Embedded::open(&folder.path().join("log.sqlite"), Default::default()).unwrap();
         Setup { broker, folder: Some(folder), flags: Vec::new() }
+    }
+
+    /// On a simulated log that has the topic of the tenant `t`.
+    pub async fn simulated(log: Arc<jobico_broker::simulated::Simulated>) -> Setup {
+        let topic = TopicSpec { name: "t.q".to_owned(), partitions: PARTITIONS, retention: Retention::Default };
+        log.ensure_topics(&[topic]).await.unwrap();
+        Setup { broker: log, folder: None, flags: Vec::new() }
     }
 
     /// On a Kafka that is not there.
@@ -146,8 +154,7 @@ impl Stage {
             let id = (uuid::Uuid::new_v4().as_u128() as u32) >> 1;
             let subject = format!("{}.s.json", self.tenant);
             let key = json!({"keytype": "SCHEMA", "subject": subject, "version": version, "magic": 1});
-            let value =
-                json!({"subject": subject, "version": version, "id": id, "schema": text, "schemaType": "JSON"});
+            let value = json!({"subject": subject, "version": version, "id": id, "schema": text, "schemaType": "JSON"});
             records.push(append(name::SCHEMAS, key.to_string(), value.to_string().into_bytes()));
             SchemaPin { subject, version, id }
         });
@@ -248,6 +255,7 @@ pub fn documents(
         tenant: tenant.clone(),
         job: job.clone(),
         version,
+        replaces: None,
         name: None,
         deployed_at: now.clone(),
         queues: vec![Queue { queue, pool: "default".to_owned(), partitions: None }],

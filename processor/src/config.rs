@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use clap::Args;
 use jobico_broker::GatherLimits;
+use jobico_event::contract;
 use jobico_event::name::POOL_DEFAULT;
 
 /// Settings of a processor.
 #[derive(Debug, Clone, Args)]
+#[group(skip)] // all roles of a process have one; their ids would meet
 pub struct Config {
     /// Pool of queues that this processor reads.
     #[arg(long, env = "JOBICO_POOL", value_name = "NAME", default_value = POOL_DEFAULT)]
@@ -67,8 +69,8 @@ pub struct Limits {
 
 /// How often the engine's epoch counts on: the resolution of [`Limits::call`].
 pub const EPOCH_TICK: Duration = Duration::from_millis(10);
-/// See [`Limits::table_elements`].
-const TABLE_ELEMENTS_MAX: usize = 20_000;
+/// See [`Limits::table_elements`]: what the registry lets through when a module is uploaded has room here.
+const TABLE_ELEMENTS_MAX: usize = contract::TABLE_ELEMENTS_MAX as usize;
 /// See [`Limits::log_bytes`].
 const LOG_BYTES_MAX: usize = 64 << 10;
 /// See [`Limits::log_lines`].

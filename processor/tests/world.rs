@@ -195,7 +195,7 @@ impl World {
     }
 
     /// Sends records as a plain Kafka client would.
-    pub async fn send(&self, queue: &str, records: impl IntoIterator<Item = (&str, &[(&str, &str)])>) {
+    pub async fn send<'a>(&self, queue: &str, records: impl IntoIterator<Item = (&'a str, &'a [(&'a str, &'a str)])>) {
         let topic = self.topic(queue);
         let records: Vec<Append> = records
             .into_iter()
@@ -221,7 +221,7 @@ impl World {
         let (broker, topic) = (self.broker.clone(), topic.to_owned());
         tokio::task::spawn_blocking(move || {
             let deadline = Instant::now() + WAIT_MAX;
-            let mut follower = broker.follow(&[topic.clone()], Start::Beginning).unwrap();
+            let mut follower = broker.follow(std::slice::from_ref(&topic), Start::Beginning).unwrap();
             let (mut batch, mut seen) = (Batch::new(), Vec::new());
             while !enough(&seen) {
                 assert!(Instant::now() < deadline, "{topic} has only {} records: {:?}", seen.len(), seen.last());

@@ -10,6 +10,7 @@ use crate::duration;
 
 /// Settings of a recorder.
 #[derive(Debug, Clone, Args)]
+#[group(skip)] // all roles of a process have one; their ids would meet
 pub struct Config {
     /// Address of the API of results and logs.
     #[arg(long, env = "JOBICO_RECORDER_ADDR", value_name = "ADDR", default_value = "127.0.0.1:8082")]

@@ -8,6 +8,7 @@ use jobico_broker::Retention;
 
 /// Settings of the registry.
 #[derive(Debug, Clone, Args)]
+#[group(skip)] // all roles of a process have one; their ids would meet
 pub struct Config {
     /// Address of the registry: the control plane and the Confluent-compatible Schema Registry.
     #[arg(

@@ -113,7 +113,10 @@ impl World {
     }
 
     pub async fn registry_with(&self, config: Config) -> Registry {
-        Registry::start(self.frame(), config, self.folder.path(), self.broker()).await
+        let registry = Registry::start(self.frame(), config, self.folder.path(), self.broker()).await;
+        // It answers once it has made the topics and read them.
+        registry.get("/subjects").await.expect(200);
+        registry
     }
 
     /// All records of a topic, as (key, value).

@@ -3,6 +3,7 @@
 //!
 //! The Kafka ones need a broker: `make test` starts one, or `JOBICO_TEST_KAFKA=host:port` names one. Topics and
 //! transactional ids have a prefix of their own in each run (`prefixed`), so that runs do not meet.
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a test reports what it measured, and fails by panicking")]
 
 mod fixture;
 mod prefixed;

@@ -7,6 +7,7 @@
 //! records, meets the last stable offset of a fetch response.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -22,13 +23,14 @@ use super::native::{
 use super::offsets;
 use super::retire::retire;
 use super::settings::Settings;
+use super::topics::Enquirer;
 use crate::{Batch, Cause, Class, Error, Follower, Positions, Start, TopicPartition};
 
 /// Records of one [`Follower::poll`].
 const POLL_RECORDS_MAX: usize = 10_000;
 /// Messages taken from librdkafka in one call.
 const TAKE_MAX: usize = 1_000;
-/// How long one question to the broker may take.
+/// How long going back to former positions may take.
 const QUESTION_MAX: Duration = Duration::from_secs(10);
 /// How long [`Follower::read_to_end`] may take.
 const READ_TO_END_MAX: Duration = Duration::from_secs(60);
@@ -44,6 +46,9 @@ const STEP: Duration = Duration::from_millis(50);
 /// See [`crate::Broker::follow`]. Partitions that a topic gains are read from their beginning, wherever this began.
 pub(super) struct KafkaFollower {
     topics: Vec<String>,
+    /// Asked about topics and ends. The follower's own connection answers nothing while a fetch waits on it for records: a
+    /// broker takes the requests of a connection one after the other.
+    enquirer: Arc<Enquirer>,
     taken: Vec<Message>,
     /// None only while it is dropped.
     client: Option<Client>,
@@ -76,7 +81,12 @@ impl rdkafka::consumer::ConsumerContext for Following {}
 
 impl KafkaFollower {
     /// Begins to follow.
-    pub(super) fn start(settings: &Settings, topics: &[String], start: Start) -> Result<Self, Error> {
+    pub(super) fn start(
+        settings: &Settings,
+        enquirer: Arc<Enquirer>,
+        topics: &[String],
+        start: Start,
+    ) -> Result<Self, Error> {
         const OPERATION: &str = "follow";
         let consumer: BaseConsumer<Following> =
             settings.follower().create_with_context(Following).map_err(unusable(OPERATION))?;
@@ -84,15 +94,16 @@ impl KafkaFollower {
             .ok_or_else(|| Error::new(Class::Fatal, Cause::Other, OPERATION, "no memory for a queue"))?;
         let mut this = Self {
             topics: topics.to_vec(),
+            enquirer,
             taken: Vec::with_capacity(TAKE_MAX),
             client: Some(Client { queue, consumer }),
             read: Positions::new(),
             growth_checked: Instant::now(),
         };
-        let partitions = offsets::partitions(&offsets::partition_counts(this.consumer(), topics, QUESTION_MAX)?);
+        let partitions = offsets::partitions(&this.enquirer.partition_counts(topics)?);
         let positions = match start {
-            Start::Beginning => offsets::beginnings(this.consumer(), &partitions, QUESTION_MAX)?,
-            Start::End => offsets::ends(this.consumer(), &partitions, QUESTION_MAX)?,
+            Start::Beginning => this.enquirer.beginnings(&partitions)?,
+            Start::End => this.enquirer.ends(&partitions)?,
         };
         this.assign(positions)?;
         Ok(this)
@@ -124,11 +135,11 @@ impl KafkaFollower {
 
     /// Finds partitions that were added to the topics.
     fn check_growth(&mut self) -> Result<(), Error> {
-        let counts = offsets::partition_counts(self.consumer(), &self.topics, QUESTION_MAX)?;
+        let counts = self.enquirer.partition_counts(&self.topics)?;
         let mut new = offsets::partitions(&counts);
         new.retain(|partition| !self.read.contains_key(partition));
         if !new.is_empty() {
-            let positions = offsets::beginnings(self.consumer(), &new, QUESTION_MAX)?;
+            let positions = self.enquirer.beginnings(&new)?;
             self.assign(positions)?;
         }
         self.growth_checked = Instant::now();
@@ -242,7 +253,7 @@ impl Follower for KafkaFollower {
         let deadline = Instant::now() + READ_TO_END_MAX;
         self.check_growth()?;
         let partitions: Vec<TopicPartition> = self.read.keys().cloned().collect();
-        let ends = offsets::ends(self.consumer(), &partitions, QUESTION_MAX)?;
+        let ends = self.enquirer.ends(&partitions)?;
         let before = self.read.clone();
         self.read_until(batch, &ends, deadline).or_else(|error| {
             batch.clear();

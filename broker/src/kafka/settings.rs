@@ -121,7 +121,12 @@ impl Settings {
     /// For a reader outside any group. librdkafka wants a group's name even so; nothing is ever committed to it.
     pub(super) fn follower(&self) -> ClientConfig {
         let mut config = self.consumer("jobico-follower", "jobico.follower");
-        config.set("enable.partition.eof", "true").set("queued.max.messages.kbytes", "16384");
+        config
+            .set("enable.partition.eof", "true")
+            .set("queued.max.messages.kbytes", "16384")
+            // How long a fetch waits for records. The end of a partition is reported with a fetch that found none, so this
+            // is what reading to the end costs where markers of transactions stand there. The default is 500 ms.
+            .set("fetch.wait.max.ms", "50");
         self.overridden(config)
     }
 

@@ -11,7 +11,7 @@ use super::context::Logs;
 use super::error::{Failure, retriable, unusable};
 use super::settings::Settings;
 use super::{native, offsets};
-use crate::{Cause, Class, Error, Lag, Retention, TopicSpec};
+use crate::{Cause, Class, Error, Lag, Positions, Retention, TopicPartition, TopicSpec};
 
 /// How long one question to the broker may take.
 const QUESTION_MAX: Duration = Duration::from_secs(10);
@@ -56,6 +56,24 @@ impl Enquirer {
     /// The topics that exist.
     pub(super) fn topics(&self) -> Result<BTreeSet<String>, Error> {
         Ok(self.known(QUESTION_MAX)?.into_keys().collect())
+    }
+
+    /// How many partitions each of `topics` has.
+    pub(super) fn partition_counts(&self, topics: &[String]) -> Result<BTreeMap<String, i32>, Error> {
+        self.serve();
+        offsets::partition_counts(&self.0, topics, QUESTION_MAX)
+    }
+
+    /// One past the last committed offset of each partition.
+    pub(super) fn ends(&self, partitions: &[TopicPartition]) -> Result<Positions, Error> {
+        self.serve();
+        offsets::ends(&self.0, partitions, QUESTION_MAX)
+    }
+
+    /// The first offset that each partition still has.
+    pub(super) fn beginnings(&self, partitions: &[TopicPartition]) -> Result<Positions, Error> {
+        self.serve();
+        offsets::beginnings(&self.0, partitions, QUESTION_MAX)
     }
 
     /// Whether the cluster answers.

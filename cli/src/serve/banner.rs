@@ -1,4 +1,5 @@
 //! What a start prints on standard output: one `name address` a line for programs, a little more for people.
+#![allow(clippy::print_stdout, reason = "standard output is what this module is for")]
 
 use std::net::SocketAddr;
 

@@ -10,6 +10,10 @@ use crate::exit::Error;
 
 /// Ask a process whether it can do its work; exit code 0 or 5.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  jobico health
+  jobico health --admin-url http://localhost:8090 --output json")]
 pub struct Health {
     /// Its admin address.
     #[arg(long, env = "JOBICO_ADMIN", value_name = "URL", default_value = "http://127.0.0.1:8090")]

@@ -12,6 +12,12 @@ use crate::exit::Error;
 
 /// Show what the registry knows.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  jobico show tenants
+  jobico show jobs my-tenant-1
+  jobico show job my-tenant-1 customer-proc-jobs
+  jobico show functions my-tenant-1 --output json")]
 pub enum Show {
     /// All tenants.
     Tenants {

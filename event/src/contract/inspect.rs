@@ -150,7 +150,7 @@ impl Check<'_> {
             &["(i32) -> ()", "(i32, i32) -> ()"],
             Some(("a function 'free', (i32) -> () or (i32, i32) -> ()", hint)),
         );
-        self.function(&functions, "init", &["() -> ()"], Some(("a function 'init', () -> ()", hint)));
+        let init = self.function(&functions, "init", &["() -> ()"], None).is_some();
         let ver = self.function(&functions, "ver", &["() -> i32"], None).is_some();
         let initialize = self.function(&functions, "_initialize", &["() -> ()"], None);
         let command = self.function(&functions, "_start", &["() -> ()"], None);
@@ -158,6 +158,7 @@ impl Check<'_> {
             contract: Contract::JobicoletV1,
             start: initialize.map(|_| Start::Initialize).or(command.map(|_| Start::Command)),
             free: if free? == 0 { Free::Pointer } else { Free::PointerAndSize },
+            init,
             ver,
             memory_pages: memory_pages?,
             exports: functions.into_iter().collect(),
@@ -204,7 +205,7 @@ impl Check<'_> {
 
 /// Where a module exports what a WASI command does and nothing of the contract, that is likely what it is.
 fn command_hint(functions: &BTreeMap<String, String>) -> &'static str {
-    if functions.contains_key("_start") && !functions.contains_key("malloc") && !functions.contains_key("init") {
+    if functions.contains_key("_start") && !functions.contains_key("malloc") && !functions.contains_key("free") {
         " (it looks like a WASI command, which reads events from stdin; Jobico does not run those yet)"
     } else {
         ""

@@ -26,7 +26,7 @@ const IDLE_REFRESH: Duration = Duration::from_secs(2);
 const ATTEMPTS_MAX: u32 = 12;
 /// The longest wait before the next attempt: attempts times a random part of this, so that registries that fence each
 /// other fall out of step.
-const BACKOFF_STEP: Duration = Duration::from_millis(40);
+const BACKOFF_STEP: Duration = Duration::from_millis(20);
 
 pub(super) struct Worker {
     broker: Arc<dyn Broker>,

@@ -1,0 +1,176 @@
+//! Kafka with nothing of Jobico's: a plain producer, and a read_committed reader.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DeliveryResult, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::{Record, WAIT_MAX};
+
+/// One wait of the reader for a record.
+const POLL: Duration = Duration::from_millis(100);
+
+/// The Kafka that tests use.
+pub fn address() -> String {
+    variable("JOBICO_TEST_KAFKA")
+}
+
+/// The Cassandra that tests use.
+pub fn cql_address() -> String {
+    variable("JOBICO_TEST_CQL")
+}
+
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: `make test` runs Kafka and Cassandra and sets it"))
+}
+
+/// A record to produce.
+#[derive(Debug, Clone, Default)]
+pub struct Outgoing {
+    pub key: Option<String>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, String)>,
+}
+
+impl Outgoing {
+    pub fn new(value: impl Into<Vec<u8>>) -> Self {
+        Self { value: Some(value.into()), ..Self::default() }
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn key(mut self, key: &str) -> Self {
+        self.key = Some(key.to_owned());
+        self
+    }
+}
+
+/// Notes where each record came to stand.
+#[derive(Default)]
+struct Delivered(Mutex<BTreeMap<usize, (i32, i64)>>);
+
+impl ClientContext for Delivered {}
+
+impl ProducerContext<NoCustomPartitioner> for Delivered {
+    type DeliveryOpaque = usize;
+    fn delivery(&self, result: &DeliveryResult<'_>, index: usize) {
+        if let Ok(message) = result {
+            self.0.lock().expect("no panic").insert(index, (message.partition(), message.offset()));
+        }
+    }
+}
+
+/// Produces records and waits until Kafka has acknowledged all: partition and offset of each, in order.
+pub fn produce(topic: &str, records: &[Outgoing]) -> Vec<(i32, i64)> {
+    let producer: ThreadedProducer<Delivered> = ClientConfig::new()
+        .set("bootstrap.servers", address())
+        .set("enable.idempotence", "true")
+        .set("partitioner", "murmur2_random")
+        .create_with_context(Delivered::default())
+        .expect("a producer");
+    for (index, record) in records.iter().enumerate() {
+        let headers = record.headers.iter().fold(OwnedHeaders::new(), |headers, (name, value)| {
+            headers.insert(Header { key: name, value: Some(value) })
+        });
+        let mut outgoing = BaseRecord::with_opaque_to(topic, index).headers(headers);
+        if let Some(key) = &record.key {
+            outgoing = outgoing.key(key);
+        }
+        if let Some(value) = &record.value {
+            outgoing = outgoing.payload(value);
+        }
+        while let Err((error, again)) = producer.send::<String, Vec<u8>>(outgoing) {
+            assert_eq!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull));
+            outgoing = again;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    producer.flush(WAIT_MAX).expect("Kafka acknowledges");
+    let delivered = producer.context().0.lock().expect("no panic").clone();
+    assert_eq!(delivered.len(), records.len(), "Kafka acknowledged every record");
+    delivered.into_values().collect()
+}
+
+/// A reader of a whole topic, committed records only, in no group.
+pub struct Reader {
+    consumer: BaseConsumer,
+    partitions: usize,
+}
+
+impl Reader {
+    pub fn new(topic: &str) -> Self {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", address())
+            .set("group.id", "jobico-tests-outside")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("isolation.level", "read_committed")
+            .create()
+            .expect("a consumer");
+        let metadata = consumer.fetch_metadata(Some(topic), WAIT_MAX).expect("Kafka answers");
+        let partitions = metadata.topics()[0].partitions().len();
+        assert!(partitions > 0, "the topic {topic} is not there");
+        let mut list = TopicPartitionList::new();
+        for partition in 0..partitions {
+            list.add_partition_offset(topic, i32::try_from(partition).unwrap(), Offset::Beginning).unwrap();
+        }
+        consumer.assign(&list).expect("it can be assigned");
+        Self { consumer, partitions }
+    }
+
+    /// What has been committed since the last call, up to the end of every partition.
+    pub fn read_to_end(&self) -> Vec<Record> {
+        let (mut records, mut ended) = (Vec::new(), std::collections::BTreeSet::new());
+        let begun = Instant::now();
+        while ended.len() < self.partitions {
+            assert!(begun.elapsed() < WAIT_MAX, "the topic's end is not reached: a transaction is open for ever");
+            match self.consumer.poll(POLL) {
+                Some(Ok(message)) => records.push(record(&message)),
+                Some(Err(KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition)),
+                Some(Err(error)) => panic!("the reader failed: {error}"),
+                None => {}
+            }
+        }
+        records
+    }
+
+    /// What arrives within a moment.
+    pub fn poll(&self) -> Vec<Record> {
+        let mut records = Vec::new();
+        while let Some(polled) = self.consumer.poll(POLL) {
+            match polled {
+                Ok(message) => records.push(record(&message)),
+                Err(KafkaError::PartitionEOF(_)) => break,
+                Err(error) => panic!("the reader failed: {error}"),
+            }
+        }
+        records
+    }
+}
+
+/// All committed records of a topic.
+pub fn read(topic: &str) -> Vec<Record> {
+    Reader::new(topic).read_to_end()
+}
+
+fn record(message: &impl Message) -> Record {
+    let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+    let text = |value: Option<&[u8]>| String::from_utf8_lossy(value.unwrap_or_default()).into_owned();
+    Record {
+        partition: message.partition(),
+        offset: message.offset(),
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers: headers.map(|header| (header.key.to_owned(), text(header.value))).collect(),
+    }
+}
