@@ -52,3 +52,52 @@ fn assert_ordered(outcomes: &[Record]) {
         );
     }
 }
+
+/// A checker that finds nothing is worth nothing.
+mod finds {
+    use super::*;
+
+    fn record(partition: i32, offset: i64) -> Record {
+        Record { partition, offset, key: None, value: None, headers: BTreeMap::new() }
+    }
+
+    /// An outcome at `offset` of its topic's only partition, of the event at `origin` of the queue's.
+    fn outcome(offset: i64, origin: i64) -> Record {
+        let headers = [("jobico-origin-partition", 0), ("jobico-origin-offset", origin)];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_string())).into();
+        Record { headers, ..record(0, offset) }
+    }
+
+    fn queue() -> Vec<Record> {
+        (0..3).map(|offset| record(0, offset)).collect()
+    }
+
+    #[test]
+    fn nothing_where_each_event_has_one_outcome_in_order() {
+        assert_exactly_once(&queue(), &[outcome(5, 0), outcome(9, 2)], &[outcome(0, 1)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "events without an outcome, 1 of 3: [(0, 1)]")]
+    fn an_event_that_was_lost() {
+        assert_exactly_once(&queue(), &[outcome(0, 0), outcome(1, 2)], &[]);
+    }
+
+    #[test]
+    #[should_panic(expected = "events with several outcomes, 1 of 3: [(0, 1)]")]
+    fn an_event_that_was_done_twice() {
+        assert_exactly_once(&queue(), &[outcome(0, 0), outcome(1, 1), outcome(2, 2)], &[outcome(0, 1)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "outcomes of events that are not there, 1 of 3: [(0, 3)]")]
+    fn an_outcome_of_nothing() {
+        assert_exactly_once(&queue(), &[0, 1, 2, 3].map(|offset| outcome(offset, offset)), &[]);
+    }
+
+    #[test]
+    #[should_panic(expected = "the outcome of event 0/1 stands behind that of event 0/2")]
+    fn outcomes_that_are_out_of_order() {
+        assert_exactly_once(&queue(), &[outcome(0, 0), outcome(1, 2), outcome(2, 1)], &[]);
+    }
+}
