@@ -60,9 +60,10 @@ impl Entry {
     }
 
     fn of_log(line: &Line) -> Self {
-        let level = format!("{:?}", line.level).to_lowercase();
+        let json = serde_json::json!({ "tenant": line.tenant, "log": line });
+        let level = json["log"]["level"].as_str().unwrap_or_default();
         let text = format!("{} {} log {level} {} {} {}", line.at, line.tenant, line.job, line.event, line.message);
-        Self { at: line.at.clone(), text, json: serde_json::json!({ "tenant": line.tenant, "log": line }) }
+        Self { at: line.at.clone(), text, json }
     }
 
     fn print(&self, format: Format) -> Result<(), Error> {
@@ -112,15 +113,16 @@ pub async fn run(recorder: Recorder) -> Result<(), Error> {
     futures::future::try_join_all(follow).await.map(|_| ())
 }
 
-/// A tenant's newest results and logged lines, so many of each.
+/// A tenant's newest results and logged lines, so many of each, the newest last.
 async fn newest(client: &Client, tenant: &TenantId, lines: u16) -> Result<Vec<Entry>, Error> {
     let list = |name: &str| {
         client.request(Method::GET, &format!("/v1/tenants/{tenant}/{name}")).query(&[("limit", lines.to_string())])
     };
     let results: Page = client.json(list("results")).await?;
     let logs: Logs = client.json(list("logs")).await?;
-    let results = results.results.iter().map(|view| Entry::of_result(tenant, view));
-    Ok(results.chain(logs.logs.iter().map(Entry::of_log)).collect())
+    // What was written in the same millisecond is sorted no further: it keeps the order in which it was written.
+    let results = results.results.iter().rev().map(|view| Entry::of_result(tenant, view));
+    Ok(results.chain(logs.logs.iter().rev().map(Entry::of_log)).collect())
 }
 
 #[derive(Clone, Copy)]
