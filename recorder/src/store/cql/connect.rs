@@ -71,8 +71,8 @@ impl Connection {
             .known_nodes(contact_points)
             .connection_timeout(CONNECT_MAX)
             .tcp_nodelay(true)
-            // Only this keyspace's tables matter, and their statements are known.
-            .fetch_schema_metadata(false)
+            // Of this keyspace alone: its replication is what lets the driver ask the nodes that have a row (token-aware).
+            .keyspaces_to_fetch([config.keyspace.as_str()])
             .default_execution_profile_handle(profile.into_handle());
         if let (Some(user), Some(password)) = (&config.user, &config.password) {
             builder = builder.user(user, password.reveal());
