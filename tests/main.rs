@@ -12,6 +12,8 @@
 //! Tests on Kafka need `JOBICO_TEST_KAFKA` and `JOBICO_TEST_CQL`, and fail without them; `make test` runs both and sets
 //! them. Each test has a tenant and a pool of processors of its own, so that all may share one Kafka.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and says what it measured")]
+
 /// Makes two tests of a scenario: on the embedded log and SQLite, and on Kafka and Cassandra.
 macro_rules! on_each_log {
     ($($(#[$about:meta])* fn $name:ident($on:ident: On) $scenario:block)*) => {$(
