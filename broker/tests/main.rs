@@ -26,3 +26,4 @@ mod conformance;
 mod durability;
 mod faults;
 mod many;
+mod only_kafka;

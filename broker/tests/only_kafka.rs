@@ -239,7 +239,7 @@ fn a_topic_made_after_it_was_subscribed_to_is_read_within_two_seconds() {
 }
 
 #[test]
-fn a_topic_just_made_is_read_within_a_second_of_the_subscription() {
+fn a_topic_just_made_is_read_within_two_seconds_of_the_subscription() {
     let scene = Scene::new("quick");
     let old = scene.topic("old", 1);
     let mut consumer = scene.consumer(&old);
@@ -250,7 +250,8 @@ fn a_topic_just_made_is_read_within_a_second_of_the_subscription() {
     let begun = Instant::now();
     consumer.subscribe(&BTreeSet::from([old, new])).unwrap();
     assert_eq!(gather(&mut *consumer, 1), ["1"]);
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    // librdkafka joins a group once a second at most, and this member has only just joined.
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::{Digest, name};
 /// Everything a data-path service knows of tenants and jobs, at one moment.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    tenants: HashMap<TenantId, TenantView>,
+    tenants: HashMap<TenantId, Arc<TenantView>>,
     queues: HashMap<String, Arc<QueueView>>,
 }
 
@@ -120,7 +120,7 @@ impl Snapshot {
     /// A tenant, where it is known.
     #[must_use]
     pub fn tenant(&self, tenant: &str) -> Option<&TenantView> {
-        self.tenants.get(tenant)
+        self.tenants.get(tenant).map(Arc::as_ref)
     }
 
     /// The queue behind a topic, where a job in force has events on it.
@@ -143,11 +143,15 @@ impl Snapshot {
 
     /// All tenants.
     pub fn tenants(&self) -> impl Iterator<Item = (&TenantId, &TenantView)> {
-        self.tenants.iter()
+        self.tenants.iter().map(|(id, view)| (id, view.as_ref()))
     }
 }
 
 /// The control plane's records, folded.
+///
+/// What a tenant adds to a snapshot is made once and shared by the snapshots that follow, until a document of that tenant
+/// comes: a snapshot costs what has changed, and a few milliseconds for 10,000 tenants that have not. So documents go in and
+/// out through [`Catalog::insert`] and [`Catalog::apply`] alone; the maps are there to be read.
 #[derive(Debug, Default)]
 pub struct Catalog {
     /// Tenants by id.
@@ -160,6 +164,16 @@ pub struct Catalog {
     pub active: BTreeMap<(TenantId, JobId), Active>,
     schemas: HashMap<u32, Schema>,
     effective: BTreeMap<(TenantId, JobId), Arc<JobVersion>>,
+    parts: BTreeMap<TenantId, Part>,
+    /// Tenants whose part is not made yet, is out of date, or waits for a schema.
+    stale: BTreeSet<TenantId>,
+}
+
+/// What a tenant adds to a snapshot.
+#[derive(Debug)]
+struct Part {
+    view: Arc<TenantView>,
+    queues: Vec<Arc<QueueView>>,
 }
 
 /// A record that is not what its topic holds. It is passed over: one bad record must not stop a service.
@@ -238,6 +252,7 @@ impl Catalog {
     pub fn insert(&mut self, document: Document) {
         match document {
             Document::Tenant(tenant) => {
+                self.stale.insert(tenant.tenant.clone());
                 self.tenants.insert(tenant.tenant.clone(), tenant);
             }
             Document::Function(function) => {
@@ -245,10 +260,12 @@ impl Catalog {
                 self.functions.entry(key).or_default().insert(function.version, function);
             }
             Document::Job(job) => {
+                self.stale.insert(job.tenant.clone());
                 let key = (job.tenant.clone(), job.job.clone());
                 self.jobs.entry(key).or_default().insert(job.version, Arc::new(job));
             }
             Document::Active(active) => {
+                self.stale.insert(active.tenant.clone());
                 self.active.insert((active.tenant.clone(), active.job.clone()), active);
             }
         }
@@ -259,10 +276,13 @@ impl Catalog {
         let parts: Vec<&str> = key.split('/').collect();
         match parts.as_slice() {
             ["tenant", tenant] => {
-                self.tenants.remove(*tenant);
+                if let Some((tenant, _)) = self.tenants.remove_entry(*tenant) {
+                    self.stale.insert(tenant);
+                }
             }
             ["active", tenant, job] => {
                 if let (Ok(tenant), Ok(job)) = (TenantId::new(tenant), JobId::new(job)) {
+                    self.stale.insert(tenant.clone());
                     self.active.remove(&(tenant.clone(), job.clone()));
                     self.effective.remove(&(tenant, job));
                 }
@@ -287,27 +307,53 @@ impl Catalog {
 
     /// The picture for the data path. The versions in force move on here, where all that they need has arrived.
     pub fn snapshot(&mut self) -> Snapshot {
-        for (key, active) in &self.active {
-            let Some(version) = self.jobs.get(key).and_then(|versions| versions.get(&active.version)) else { continue };
-            let complete = version.routes.iter().all(|route| self.schema(route).is_some());
-            if complete {
-                self.effective.insert(key.clone(), version.clone());
+        for tenant in std::mem::take(&mut self.stale) {
+            if !self.advance(&tenant) {
+                self.stale.insert(tenant.clone());
+            }
+            match self.part(&tenant) {
+                Some(part) => drop(self.parts.insert(tenant, part)),
+                None => drop(self.parts.remove(&tenant)),
             }
         }
-        let mut snapshot = Snapshot::default();
-        for (id, tenant) in &self.tenants {
-            let view = TenantView { results_ttl_s: tenant.results_ttl_s, events: HashMap::new() };
-            snapshot.tenants.insert(id.clone(), view);
+        let mut snapshot = Snapshot {
+            tenants: HashMap::with_capacity(self.parts.len()),
+            queues: HashMap::with_capacity(self.parts.values().map(|part| part.queues.len()).sum()),
+        };
+        for (tenant, part) in &self.parts {
+            snapshot.tenants.insert(tenant.clone(), part.view.clone());
+            snapshot.queues.extend(part.queues.iter().map(|queue| (queue.topic.clone(), queue.clone())));
         }
-        let mut queues: HashMap<String, QueueView> = HashMap::new();
-        for job in self.effective.values() {
-            self.add(job, &mut snapshot, &mut queues);
-        }
-        snapshot.queues = queues.into_iter().map(|(topic, queue)| (topic, Arc::new(queue))).collect();
         snapshot
     }
 
-    fn add(&self, job: &JobVersion, snapshot: &mut Snapshot, queues: &mut HashMap<String, QueueView>) {
+    /// Moves a tenant's versions in force on. False: one waits for what has not arrived.
+    fn advance(&mut self, tenant: &TenantId) -> bool {
+        let mut all = true;
+        for (key, active) in of(&self.active, tenant) {
+            let version = self.jobs.get(key).and_then(|versions| versions.get(&active.version));
+            match version.filter(|version| version.routes.iter().all(|route| self.schema(route).is_some())) {
+                Some(version) => drop(self.effective.insert(key.clone(), version.clone())),
+                None => all = false,
+            }
+        }
+        all
+    }
+
+    /// What a tenant adds to a snapshot; none where it is gone.
+    fn part(&self, tenant: &TenantId) -> Option<Part> {
+        let settings = self.tenants.get(tenant);
+        let mut view =
+            TenantView { results_ttl_s: settings.and_then(|known| known.results_ttl_s), events: HashMap::new() };
+        let mut queues = HashMap::new();
+        for (_, job) in of(&self.effective, tenant) {
+            self.add(job, &mut view, &mut queues);
+        }
+        let is_there = settings.is_some() || !view.events.is_empty();
+        is_there.then(|| Part { view: Arc::new(view), queues: queues.into_values().map(Arc::new).collect() })
+    }
+
+    fn add(&self, job: &JobVersion, tenant: &mut TenantView, queues: &mut HashMap<String, QueueView>) {
         let pools: HashMap<&QueueId, &Queue> = job.queues.iter().map(|queue| (&queue.queue, queue)).collect();
         let onward = |event: &Option<EventId>| {
             let route = job.routes.iter().find(|route| Some(&route.event) == event.as_ref())?;
@@ -343,7 +389,6 @@ impl Catalog {
                 ok: onward(&route.ok),
                 error: onward(&route.error),
             });
-            let tenant = snapshot.tenants.entry(job.tenant.clone()).or_default();
             tenant.events.insert(route.event.clone(), view.clone());
             let pool = pools.get(&route.queue).map_or(name::POOL_DEFAULT, |queue| &queue.pool);
             let queue = queues.entry(topic.clone()).or_insert_with(|| QueueView {
@@ -362,4 +407,13 @@ impl Catalog {
             Some(pin) => self.schemas.get(&pin.id).cloned(),
         }
     }
+}
+
+/// The entries of a tenant.
+fn of<'a, V>(
+    map: &'a BTreeMap<(TenantId, JobId), V>,
+    tenant: &'a TenantId,
+) -> impl Iterator<Item = (&'a (TenantId, JobId), &'a V)> {
+    let first = JobId::new("0").expect("'0' is an id, and the first of all");
+    map.range((tenant.clone(), first)..).take_while(move |((of, _), _)| of == tenant)
 }

@@ -16,7 +16,10 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::context::Logs;
 use super::error::{Failure, cause, passes, retriable, unusable};
-use super::native::batch_queue::{BatchQueue, Message};
+use super::native::{
+    self,
+    batch_queue::{BatchQueue, Message},
+};
 use super::offsets;
 use super::retire::retire;
 use super::settings::Settings;
@@ -35,6 +38,8 @@ const READ_TO_END_MAX: Duration = Duration::from_secs(60);
 const READ_TO_END_BYTES_MAX: usize = 2 << 30;
 /// How often the topics are asked for partitions that were added.
 const GROWTH_CHECK: Duration = Duration::from_secs(10);
+/// Events served in a row before records have their turn.
+const EVENTS_MAX: usize = 64;
 /// How long one wait for records is, between looks at errors.
 const STEP: Duration = Duration::from_millis(50);
 
@@ -172,18 +177,20 @@ impl KafkaFollower {
 
     /// Serves errors and log lines.
     fn serve(&self) -> Result<(), Error> {
-        match self.consumer().poll(Duration::ZERO) {
-            None | Some(Ok(_)) => Ok(()),
-            Some(Err(error)) => {
+        for _ in 0..EVENTS_MAX {
+            if let Some(Err(error)) = self.consumer().poll(Duration::ZERO) {
                 let failure = Failure::from(error);
                 // Nothing is ever committed to the group, so it does not matter whether it may be used.
-                if !failure.fatal && (passes(failure.code) || failure.code == Code::GroupAuthorizationFailed) {
-                    tracing::warn!(error = failure.message, "Kafka is away; librdkafka tries on");
-                    return Ok(());
+                if failure.fatal || !(passes(failure.code) || failure.code == Code::GroupAuthorizationFailed) {
+                    return Err(failure.class("follow", Class::Retriable));
                 }
-                Err(failure.class("follow", Class::Retriable))
+                tracing::warn!(error = failure.message, "Kafka is away; librdkafka tries on");
+            }
+            if native::events_waiting(self.consumer().client()) == 0 {
+                break;
             }
         }
+        Ok(())
     }
 
     fn read_until(&mut self, batch: &mut Batch, ends: &Positions, deadline: Instant) -> Result<(), Error> {

@@ -34,6 +34,14 @@ pub(super) fn flush<C: ClientContext>(producer: &Client<C>, wait: Duration) -> b
     result == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
 }
 
+/// How many events wait to be served by `poll`: log lines, errors, rebalances. `poll` itself does not say whether it served
+/// one, and without waiting it serves one at most.
+pub(super) fn events_waiting<C: ClientContext>(consumer: &Client<C>) -> usize {
+    // SAFETY: the client is alive; the call is thread-safe. Of a consumer it counts events alone.
+    let waiting = unsafe { sys::rd_kafka_outq_len(pointer(consumer)) };
+    usize::try_from(waiting).unwrap_or(0)
+}
+
 fn pointer<C: ClientContext>(client: &Client<C>) -> *mut RDKafka {
     client.native_ptr()
 }

@@ -9,8 +9,8 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::context::Logs;
 use super::error::{Failure, retriable, unusable};
-use super::offsets;
 use super::settings::Settings;
+use super::{native, offsets};
 use crate::{Cause, Class, Error, Lag, Positions, Retention, TopicPartition, TopicSpec};
 
 /// How long one question to the broker may take.
@@ -23,6 +23,9 @@ const READY_STEP: Duration = Duration::from_millis(20);
 const CHECK_MAX: Duration = Duration::from_secs(3);
 /// Topics that are made with one request: a cluster's controller handles few thousand partitions at a time.
 const REQUEST_TOPICS_MAX: usize = 200;
+
+/// Events served by one call.
+const EVENTS_MAX: usize = 10_000;
 
 /// Partitions, and whether each has a leader, by topic.
 type Known = BTreeMap<String, (usize, bool)>;
@@ -114,8 +117,13 @@ impl Enquirer {
 
     /// Serves log lines, which would pile up else: nobody polls this client but its calls.
     fn serve(&self) {
-        // Without a group there is nothing but log lines and errors, which the context logs.
-        while self.0.poll(Duration::ZERO).is_some() {}
+        for _ in 0..EVENTS_MAX {
+            if native::events_waiting(self.0.client()) == 0 {
+                break;
+            }
+            // Without a group there is nothing but log lines and errors, which the context logs.
+            let _ = self.0.poll(Duration::ZERO);
+        }
     }
 
     /// Waits until each topic has the partitions asked for, and each of them a leader.

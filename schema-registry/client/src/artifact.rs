@@ -7,6 +7,11 @@ use std::time::Duration;
 use jobico_event::Digest;
 use jobico_event::contract::MODULE_BYTES_MAX;
 
+use crate::eviction;
+
+/// Bytes of modules that a cache keeps (4 GiB: thousands of them). Those that were fetched first go first; one that is
+/// wanted again is fetched again.
+pub const CACHE_BYTES_MAX: u64 = 4 << 30;
 /// How long the registry may take to send a module.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -93,6 +98,7 @@ impl Artifacts {
                     return Err(ArtifactError::Corrupt(*digest));
                 }
                 store(&self.cache, digest, &bytes).await?;
+                make_room(&self.cache).await;
                 Ok(bytes)
             }
         }
@@ -112,6 +118,15 @@ async fn fetch(client: &reqwest::Client, url: &str, digest: &Digest) -> Result<V
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
+}
+
+/// Keeps the cache within its limit. Where that fails there is more on the disk than there should be, and nothing is lost.
+async fn make_room(cache: &Path) {
+    let folder = cache.to_owned();
+    let evicted = tokio::task::spawn_blocking(move || eviction::evict(&folder, CACHE_BYTES_MAX)).await;
+    if let Err(error) = evicted.map_err(std::io::Error::other).flatten() {
+        tracing::warn!(%error, cache = %cache.display(), "the cache of modules could not be cleared");
+    }
 }
 
 /// The file's bytes where they have the digest; a file that does not is passed over, to be fetched again.

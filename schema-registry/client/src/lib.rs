@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! _schemas, jobico.catalog ─► Follower ─► event::snapshot::Catalog ─► Arc<Snapshot> ─► Handle::load, Handle::changed
-//! digest ─► artifact::Cache (disk, verified) ─► artifact folder of this machine, or the registry over HTTP
+//! digest ─► Artifacts: cache on disk (verified, bounded) ─► artifact folder of this machine, or the registry over HTTP
 //! ```
 //!
 //! Nobody asks the registry on the data path: while it is down, everything that was deployed keeps running.
 
 pub mod artifact;
+mod eviction;
 pub mod follow;
 
 pub use artifact::{ArtifactError, Artifacts};

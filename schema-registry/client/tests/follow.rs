@@ -137,6 +137,16 @@ async fn a_snapshot_is_swapped_whole_and_the_former_stays_as_it_was() {
     let snapshot = until(&mut handle, |snapshot| in_force(snapshot).is_some()).await;
     assert_eq!((in_force(&snapshot), in_force(&former)), (Some(1), None));
     assert!(handle.revision() > revision);
+
+    // What has not changed is shared, not made again.
+    world.documents(&[made("u")]).await;
+    let later = until(&mut handle, |snapshot| snapshot.tenant("u").is_some()).await;
+    assert!(Arc::ptr_eq(snapshot.queue("t.q").unwrap(), later.queue("t.q").unwrap()));
+
+    // What is taken out is gone.
+    world.write(name::CATALOG, vec![(b"active/t/j".to_vec(), None), (b"tenant/u".to_vec(), None)]).await;
+    let last = until(&mut handle, |snapshot| snapshot.tenant("u").is_none()).await;
+    assert_eq!((in_force(&last), last.tenants().count()), (None, 1));
     world.stop().await;
 }
 
@@ -203,7 +213,7 @@ async fn while_the_log_is_away_the_start_waits_and_says_so() {
         let (frame, log) = (frame.clone(), log.clone());
         async move { jobico_catalog::start(&frame, log).await.map_err(|error| error.to_string()) }
     });
-    let failing = || frame.health.report().components.get("catalog").is_some_and(|why| why.contains("no broker"));
+    let failing = || frame.health.report().components.get("catalog").is_some_and(|why| why.starts_with("make topics"));
     let wait = async {
         while !failing() {
             tokio::task::yield_now().await;

@@ -25,6 +25,8 @@ pub(super) struct Reader {
     follower: Option<Box<dyn Follower>>,
     batch: Batch,
     state: Arc<RwLock<State>>,
+    /// Whether the state has changed since [`Reader::take_changed`] was asked.
+    changed: bool,
 }
 
 impl Reader {
@@ -35,12 +37,17 @@ impl Reader {
         state: Arc<RwLock<State>>,
         runtime: tokio::runtime::Handle,
     ) -> Self {
-        Self { broker, topics, log_topic, runtime, follower: None, batch: Batch::new(), state }
+        Self { broker, topics, log_topic, runtime, follower: None, batch: Batch::new(), state, changed: false }
     }
 
     /// Calls `question` with the state.
     pub(super) fn state<T>(&self, question: impl FnOnce(&State) -> T) -> T {
         question(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether the state has changed since this was last asked.
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
     }
 
     /// Reads everything that was committed when this was called. Those of `awaited` that come by are taken out of it.
@@ -90,6 +97,7 @@ impl Reader {
         if self.batch.is_empty() && !is_first {
             return;
         }
+        self.changed = true;
         let mut new = is_first.then(State::default);
         // Held for all of the batch: nobody sees half of what was committed together.
         let mut shared = self.state.write().unwrap_or_else(PoisonError::into_inner);

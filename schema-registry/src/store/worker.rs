@@ -68,7 +68,9 @@ impl Worker {
             for request in requests {
                 self.serve(request);
             }
-            self.reader.state(|state| self.metrics.observe(state));
+            if self.reader.take_changed() {
+                self.reader.state(|state| self.metrics.observe(state));
+            }
         }
     }
 
