@@ -187,7 +187,9 @@ pub trait Follower: Send {
     /// Fills `batch` (cleared first) with what comes next, at most waiting `wait` for the first record.
     fn poll(&mut self, batch: &mut Batch, wait: Duration) -> Result<(), Error>;
 
-    /// Fills `batch` (cleared first) with everything that was committed when this was called and not returned before.
+    /// Fills `batch` (cleared first) with everything that readers could see as committed when this was called and that was
+    /// not returned before. Of a transaction that ended just now this may be nothing yet (see [`Transactor::commit`]): who
+    /// waits for records of its own reads on with [`Follower::poll`].
     fn read_to_end(&mut self, batch: &mut Batch) -> Result<(), Error>;
 }
 
@@ -229,8 +231,9 @@ pub trait Transactor: Consumer {
     /// Adds a record to the transaction.
     fn produce(&mut self, record: &Outgoing<'_>) -> Result<(), Error>;
 
-    /// Commits the records produced since [`Transactor::begin`] and `positions`, all or nothing. After an error of class
-    /// [`Class::Abortable`] the transaction is open still, to be aborted.
+    /// Commits the records produced since [`Transactor::begin`] and `positions`, all or nothing. Readers see them soon after
+    /// this returns, not always at once: Kafka answers when the outcome is durable, and marks the partitions afterwards.
+    /// After an error of class [`Class::Abortable`] the transaction is open still, to be aborted.
     ///
     /// # Errors
     /// [`Cause::Fenced`]: [`Class::Fatal`] where another holds the transactional id, [`Class::Abortable`] where a partition

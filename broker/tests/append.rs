@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jobico_broker::{Append, Batch, Cause, Retention, Start, partition_of_key};
 
-use crate::fixture::{Fixture, gather, record, until, values};
+use crate::fixture::{Fixture, gather, record, until};
 
 pub fn appended_records_stand_in_their_order_at_the_positions_that_were_answered(log: &Fixture) {
     let topic = log.topic("order", 3);
@@ -91,7 +91,7 @@ pub fn a_record_that_is_too_large_is_refused_and_its_neighbours_are_not(log: &Fi
     let answers = log.wait(log.broker.append(records));
     assert_eq!(answers[1].as_ref().unwrap_err().cause, Cause::TooLarge, "{answers:?}");
     assert!(answers[0].is_ok() && answers[2].is_ok(), "{answers:?}");
-    assert_eq!(values(&log.committed(&topic)), ["after", "before"]);
+    log.expect_values(&topic, ["after", "before"]);
 }
 
 pub fn a_compacted_topic_takes_no_record_without_a_key(log: &Fixture) {
@@ -101,7 +101,7 @@ pub fn a_compacted_topic_takes_no_record_without_a_key(log: &Fixture) {
     let answers = log.wait(log.broker.append(vec![keyless]));
     assert!(answers[0].is_err(), "{answers:?}");
     log.append(vec![record(&topic, "k", "v")]);
-    assert_eq!(log.committed_values(&topic), ["v"]);
+    log.expect_values(&topic, ["v"]);
 }
 
 pub fn appends_made_at_once_keep_each_callers_order(log: &Fixture) {

@@ -143,6 +143,17 @@ impl Fixture {
         values(&self.committed(topic))
     }
 
+    /// Checks that the committed values of a topic are `expected`, and no others, once so many can be read: Kafka answers a
+    /// commit before readers see its records.
+    pub fn expect_values(&self, topic: &str, expected: impl IntoIterator<Item = impl Into<String>>) {
+        let expected: Vec<String> = expected.into_iter().map(Into::into).collect();
+        let seen = until("what was committed", || {
+            let values = self.committed_values(topic);
+            (values.len() >= expected.len()).then_some(values)
+        });
+        assert_eq!(seen, expected);
+    }
+
     /// The committed offsets of a group.
     pub fn offsets(&self, group: &str, topic: &str) -> Vec<Option<i64>> {
         let lag = self.wait(self.broker.lag(&self.name(group), &[topic.to_owned()])).unwrap();

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use jobico_broker::kafka::{Kafka, Settings};
 use jobico_broker::{
-    Append, Batch, Broker, Cause, Class, Consumer, GatherLimits, Membership, Outgoing, Positions, Retention, Start,
-    TopicPartition, TopicSpec, Transactor,
+    Append, Batch, Broker, Cause, Class, Consumer, Follower, GatherLimits, Membership, Outgoing, Positions, Retention,
+    Start, TopicPartition, TopicSpec, Transactor,
 };
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -77,10 +77,26 @@ impl Scene {
     }
 
     /// All values of a topic that were committed.
-    fn committed(&self, topic: &str) -> Vec<String> {
-        let mut batch = Batch::new();
-        self.kafka.follow(&[topic.to_owned()], Start::Beginning).unwrap().read_to_end(&mut batch).unwrap();
-        values(&batch)
+    /// The committed values of a topic, once there are `count` of them, or more.
+    fn committed(&self, topic: &str, count: usize) -> Vec<String> {
+        let (begun, mut batch) = (Instant::now(), Batch::new());
+        loop {
+            self.kafka.follow(&[topic.to_owned()], Start::Beginning).unwrap().read_to_end(&mut batch).unwrap();
+            if batch.len() >= count {
+                return values(&batch);
+            }
+            assert!(begun.elapsed() < PATIENCE, "{topic} has {} of {count} records", batch.len());
+        }
+    }
+}
+
+/// Reads to the end until something is there: a commit is answered before readers see its records.
+fn read_what_was_committed(follower: &mut dyn Follower, read: &mut Batch) {
+    let begun = Instant::now();
+    follower.read_to_end(read).unwrap();
+    while read.is_empty() {
+        assert!(begun.elapsed() < PATIENCE, "what was committed is not seen");
+        follower.read_to_end(read).unwrap();
     }
 }
 
@@ -148,7 +164,7 @@ fn a_member_that_stayed_away_too_long_cannot_commit() {
     next.begin().unwrap();
     copy(&mut *next, &again, &output);
     next.commit(&again.next_offsets()).unwrap();
-    assert_eq!(scene.committed(&output), numbers(0..3));
+    assert_eq!(scene.committed(&output, 3), numbers(0..3));
 
     // The late one is told of its loss, and joins again.
     drop(next);
@@ -175,7 +191,7 @@ fn who_takes_a_transactional_id_over_ends_what_was_open() {
     second.begin().unwrap();
     copy(&mut *second, &again, &output);
     second.commit(&again.next_offsets()).unwrap();
-    assert_eq!(scene.committed(&output), numbers(0..3));
+    assert_eq!(scene.committed(&output, 3), numbers(0..3));
 }
 
 #[test]
@@ -219,7 +235,7 @@ fn a_record_that_the_broker_refuses_makes_the_transaction_abortable() {
         aborts += 1;
         assert!(aborts <= 1, "{error}");
     }
-    assert_eq!(scene.committed(&output), ["fits"]);
+    assert_eq!(scene.committed(&output, 1), ["fits"]);
 }
 
 #[test]
@@ -348,7 +364,7 @@ fn reading_to_the_end_passes_markers_and_aborted_records() {
     transactor.begin().unwrap();
     transactor.produce(&value(b"committed")).unwrap();
     transactor.commit(&batch.next_offsets()).unwrap();
-    follower.read_to_end(&mut read).unwrap();
+    read_what_was_committed(&mut *follower, &mut read);
     assert_eq!(values(&read), ["committed"]);
 
     // The topic ends with aborted records and their marker, and then with a transaction that is open.
@@ -364,7 +380,7 @@ fn reading_to_the_end_passes_markers_and_aborted_records() {
     assert!(read.is_empty(), "{:?}", values(&read));
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     transactor.commit(&Positions::new()).unwrap();
-    follower.read_to_end(&mut read).unwrap();
+    read_what_was_committed(&mut *follower, &mut read);
     assert_eq!(values(&read), ["open"]);
     // Nothing new, and the end was met before: no event says so again.
     follower.read_to_end(&mut read).unwrap();
@@ -433,7 +449,7 @@ fn partitions_move_to_a_second_member_without_loss() {
         }
     }
     assert!(second_took_part);
-    let mut all: Vec<u32> = scene.committed(&output).iter().map(|value| value.parse().unwrap()).collect();
+    let mut all: Vec<u32> = scene.committed(&output, 2_000).iter().map(|value| value.parse().unwrap()).collect();
     all.sort_unstable();
     assert!(all.into_iter().eq(0..2_000));
 }

@@ -10,7 +10,7 @@ pub fn a_topic_can_be_written_and_read_once_it_is_ensured(log: &Fixture) {
     log.wait(log.broker.ensure_topics(&topics.iter().map(spec).collect::<Vec<_>>())).unwrap();
     for topic in &topics {
         log.put_range(topic, 0..2);
-        assert_eq!(log.committed_values(topic), ["0", "1"]);
+        log.expect_values(topic, ["0", "1"]);
     }
     let known = log.wait(log.broker.topics()).unwrap();
     assert!(topics.iter().all(|topic| known.contains(topic)), "{known:?}");
@@ -25,7 +25,7 @@ pub fn ensuring_again_changes_nothing(log: &Fixture) {
     }
     log.ensure(&topic, 3, Retention::Default);
     assert_eq!(log.offsets("none", &topic).len(), 3, "partitions");
-    assert_eq!(log.committed_values(&topic), numbers(0..10));
+    log.expect_values(&topic, numbers(0..10));
 }
 
 pub fn a_topic_grows_and_keeps_its_records(log: &Fixture) {
@@ -42,7 +42,7 @@ pub fn a_topic_grows_and_keeps_its_records(log: &Fixture) {
         let place = partition_of_key((number - 1).to_string().as_bytes(), 4);
         (position.partition > 0 && position.partition == place).then_some(())
     });
-    assert_eq!(log.committed_values(&topic), numbers(0..number));
+    log.expect_values(&topic, numbers(0..number));
     let (mut batch, mut seen) = (jobico_broker::Batch::new(), Vec::new());
     until("the follower reads the new partitions, too", || {
         follower.poll(&mut batch, TURN).unwrap();

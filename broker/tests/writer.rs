@@ -2,7 +2,7 @@
 
 use jobico_broker::{Cause, Class, Retention};
 
-use crate::fixture::{Fixture, outgoing, values};
+use crate::fixture::{Fixture, outgoing};
 
 fn compacted(log: &Fixture) -> String {
     let topic = log.name("catalog");
@@ -16,8 +16,8 @@ pub fn what_a_writer_wrote_is_read_as_a_whole(log: &Fixture) {
     writer.acquire().unwrap();
     writer.write(&[outgoing(&topic, "a", "1"), outgoing(&other, "b", "2"), outgoing(&topic, "c", "3")]).unwrap();
     writer.write(&[outgoing(&topic, "d", "4")]).unwrap();
-    assert_eq!(log.committed_values(&topic), ["1", "3", "4"]);
-    assert_eq!(log.committed_values(&other), ["2"]);
+    log.expect_values(&topic, ["1", "3", "4"]);
+    log.expect_values(&other, ["2"]);
 }
 
 pub fn a_writer_that_acquired_nothing_writes_nothing(log: &Fixture) {
@@ -43,7 +43,7 @@ pub fn a_writer_is_fenced_by_the_next_and_may_acquire_again(log: &Fixture) {
     first.acquire().unwrap();
     first.write(&[outgoing(&topic, "a", "3")]).unwrap();
     assert_eq!(second.write(&[outgoing(&topic, "a", "lost")]).unwrap_err().cause, Cause::Fenced);
-    assert_eq!(values(&log.committed(&topic)), ["1", "2", "3"]);
+    log.expect_values(&topic, ["1", "2", "3"]);
 }
 
 pub fn a_refused_write_leaves_nothing(log: &Fixture) {
@@ -54,5 +54,5 @@ pub fn a_refused_write_leaves_nothing(log: &Fixture) {
     assert_eq!(error.cause, Cause::TooLarge, "{error}");
     assert!(log.committed(&topic).is_empty());
     writer.write(&[outgoing(&topic, "a", "whole")]).unwrap();
-    assert_eq!(log.committed_values(&topic), ["whole"]);
+    log.expect_values(&topic, ["whole"]);
 }

@@ -24,7 +24,7 @@ pub fn a_holder_whose_transactional_id_was_taken_commits_nothing_and_is_told(log
     new.begin().unwrap();
     new.produce(&outgoing(&output, "k", "of the new")).unwrap();
     new.commit(&next_offsets(&seen)).unwrap();
-    assert_eq!(log.committed_values(&output), ["of the new"]);
+    log.expect_values(&output, ["of the new"]);
 }
 
 pub fn a_takeover_ends_the_open_transaction_at_once(log: &Fixture) {
@@ -91,5 +91,5 @@ pub fn a_transactor_whose_partition_moved_commits_nothing_for_it(log: &Fixture) 
             }
         }
     }
-    assert_eq!(log.committed_values(&output), ["of the second"]);
+    log.expect_values(&output, ["of the second"]);
 }

@@ -17,14 +17,15 @@ use crate::report::Report;
 use crate::statistics::Pace;
 use crate::system::Lab;
 use copy_loop::Headers;
+use validation::Cost;
 
 /// What each part was measured at, in turn.
 #[derive(Debug, Default)]
 pub struct Parts {
     copies: Vec<Pace>,
     plain_copies: Vec<Pace>,
-    validation_ns: Vec<f64>,
-    wasm_ns: Vec<f64>,
+    validations: Vec<Cost>,
+    calls: Vec<Cost>,
 }
 
 impl Parts {
@@ -32,8 +33,8 @@ impl Parts {
     pub fn measure(&mut self, lab: &Lab) -> Result<(), Failure> {
         self.copies.push(copy_loop::measure(lab, Headers::OfResult)?);
         self.plain_copies.push(copy_loop::measure(lab, Headers::None)?);
-        self.validation_ns.push(validation::measure(lab)?);
-        self.wasm_ns.push(wasm::measure(lab)?);
+        self.validations.push(validation::measure(lab)?);
+        self.calls.push(wasm::measure(lab)?);
         Ok(())
     }
 
@@ -47,22 +48,30 @@ impl Parts {
         self.limits_over(&self.plain_copies)
     }
 
+    /// CPU time of all three per event, µs, in each turn.
+    pub fn cpu_us(&self) -> Vec<f64> {
+        let of_work =
+            self.validations.iter().zip(&self.calls).map(|(validation, call)| validation.cpu_us + call.cpu_us);
+        self.copies.iter().zip(of_work).map(|(copy, work)| copy.cpu_us + work).collect()
+    }
+
     fn limits_over(&self, copies: &[Pace]) -> Vec<f64> {
-        let calls = self.validation_ns.iter().zip(&self.wasm_ns).map(|(validation, wasm)| validation + wasm);
-        copies.iter().zip(calls).map(|(copy, calls)| 1.0 / (1.0 / copy.events_per_s + calls / 1e9)).collect()
+        let of_work = self.validations.iter().zip(&self.calls).map(|(validation, call)| validation.ns + call.ns);
+        copies.iter().zip(of_work).map(|(copy, work)| 1.0 / (1.0 / copy.events_per_s + work / 1e9)).collect()
     }
 
     /// Reports the figures.
     pub fn report(self, report: &mut Report) {
         let limits = self.limits();
+        let ns = |costs: &[Cost]| costs.iter().map(|cost| cost.ns).collect::<Vec<_>>();
         let mut figure = |id: &str, what: &str, unit: &str, values| report.figure(id, what, unit, values);
         let rates = |paces: &[Pace]| paces.iter().map(|pace| pace.events_per_s).collect::<Vec<_>>();
         let cpu = |paces: &[Pace]| paces.iter().map(|pace| pace.cpu_us).collect::<Vec<_>>();
         figure("bare-copy", "bare transactional copy, a result's headers", "events/s", rates(&self.copies));
         figure("bare-copy-cpu", "the same, CPU time", "µs/event", cpu(&self.copies));
         figure("bare-copy-plain", "bare transactional copy, no headers", "events/s", rates(&self.plain_copies));
-        figure("bare-validation", "bare parse and jsonschema verdict", "ns/event", self.validation_ns);
-        figure("bare-wasm", "bare call of the function", "ns/event", self.wasm_ns);
+        figure("bare-validation", "bare parse and jsonschema verdict", "ns/event", ns(&self.validations));
+        figure("bare-wasm", "bare call of the function", "ns/event", ns(&self.calls));
         figure("bare-limit", "one thread that does the three, a result's headers", "events/s", limits);
     }
 }

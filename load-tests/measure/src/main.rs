@@ -54,8 +54,11 @@ fn main() -> ExitCode {
 
 fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     let machine = machine::Machine::read(&settings.with)?;
-    if machine.load > QUIET_LOAD_MAX {
-        say(&format!("this machine is busy (load {:.1}): take no figure of this run for good", machine.load));
+    if machine.busy_cores > BUSY_CORES_MAX {
+        say(&format!(
+            "others keep {:.1} cores of this machine busy: take no figure of this run for good",
+            machine.busy_cores
+        ));
     }
     let lab = system::Lab::set_up(settings)?;
     let mut report = report::Report::new(machine, settings);
@@ -76,8 +79,8 @@ fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     Ok(if regressions.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A load average above this is said: another program takes part in the measurement.
-const QUIET_LOAD_MAX: f64 = 0.5;
+/// More busy cores than this before anything is measured are said. The Kafka that has just started takes some.
+const BUSY_CORES_MAX: f64 = 0.5;
 
 /// Says what goes on, beside the table.
 fn say(text: &str) {

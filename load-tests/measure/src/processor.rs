@@ -57,6 +57,14 @@ pub fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failure> {
         against(parts.plain_limits()),
     ));
     report.ratio(Ratio::new(
+        "processor-limit-cpu",
+        "processor, 1 worker: CPU time of the process",
+        "bare copy with a result's headers + validation + wasm",
+        "µs/event",
+        Better::Lower,
+        one.cpu_us().into_iter().zip(parts.cpu_us()).collect(),
+    ));
+    report.ratio(Ratio::new(
         "processor-workers",
         "processor, 2 workers",
         "processor, 1 worker",
@@ -114,10 +122,13 @@ impl Runs {
         self.paces.iter().map(|pace| pace.events_per_s).collect()
     }
 
+    fn cpu_us(&self) -> Vec<f64> {
+        self.paces.iter().map(|pace| pace.cpu_us).collect()
+    }
+
     fn report(self, id: &str, what: &str, report: &mut Report) {
-        let cpu = self.paces.iter().map(|pace| pace.cpu_us).collect();
         report.figure(&format!("{id}-rate"), what, "events/s", self.rates());
-        report.figure(&format!("{id}-cpu"), &format!("{what}: CPU time of the process"), "µs/event", cpu);
+        report.figure(&format!("{id}-cpu"), &format!("{what}: CPU time of the process"), "µs/event", self.cpu_us());
         report.figure(&format!("{id}-resident"), &format!("{what}: resident memory, most"), "MiB", self.resident_mib);
     }
 }

@@ -147,7 +147,7 @@ pub(crate) mod tests {
             cpu: "a model".into(),
             memory_gib: 4.0,
             kernel: "6.1".into(),
-            load: 0.0,
+            busy_cores: 0.0,
             versions: BTreeMap::new(),
         };
         let extent = Extent { pairs: 5, events: 100_000, seconds: 30 };

@@ -18,12 +18,12 @@ pub fn print(report: &Report, regressions: &[String]) -> Result<(), Failure> {
     let extent = &report.extent;
     writeln!(
         out,
-        "{}: {} pair(s), {} events, {} s of light load, load average before: {}\n",
+        "{}: {} pair(s), {} events, {} s of light load; cores that others kept busy: {}\n",
         report.at.date(),
         extent.pairs,
         extent.events,
         extent.seconds,
-        machine.load
+        machine.busy_cores
     )?;
     if !report.ratios.is_empty() {
         writeln!(out, "{}\n", ratios(&report.ratios))?;

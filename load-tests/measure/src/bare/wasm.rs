@@ -11,7 +11,7 @@ use wasmtime::{
     TypedFunc,
 };
 
-use super::validation::{EVENTS, time_each};
+use super::validation::{Cost, EVENTS, time_each};
 use crate::system::Lab;
 use crate::{Failure, events};
 
@@ -33,8 +33,8 @@ struct Guest {
     event: TypedFunc<(u32, u32, u32), ()>,
 }
 
-/// Nanoseconds per call.
-pub fn measure(lab: &Lab) -> Result<f64, Failure> {
+/// Measures it.
+pub fn measure(lab: &Lab) -> Result<Cost, Failure> {
     let engine = engine()?;
     let stop = Arc::new(AtomicBool::new(false));
     let (ticking, stopped) = (engine.clone(), stop.clone());

@@ -16,7 +16,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// What of its log is shown where it failed.
 const LOG_BYTES_SHOWN: usize = 4 << 10;
 /// The unit of CPU time in `/proc/*/stat`: USER_HZ, 100 on every Linux.
-const TICK: Duration = Duration::from_millis(10);
+pub const TICK: Duration = Duration::from_millis(10);
 
 /// A process, stopped when it is dropped.
 pub struct Process {
