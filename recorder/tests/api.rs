@@ -1,7 +1,5 @@
 //! What the API answers to what is asked badly, and to what there is nothing of.
 
-use jobico_event::TenantId;
-
 use crate::rows::{result, result_record};
 use crate::stage::Ground;
 
@@ -52,6 +50,7 @@ async fn results_are_read_and_not_written() {
     let answer = recorder.client.post(url).send().await.unwrap();
     assert_eq!(answer.status().as_u16(), 405);
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    assert_eq!(answer.headers()["allow"], "GET,HEAD");
     recorder.end().await;
 }
 
@@ -101,6 +100,5 @@ async fn what_was_recorded_is_there_after_a_restart() {
     recorder.end().await;
     let recorder = ground.recorder(&[]).await;
     assert_eq!(recorder.results(&ground.tenant).await.len(), 5);
-    assert!(TenantId::new(ground.tenant.as_str()).is_ok());
     recorder.end().await;
 }

@@ -6,6 +6,7 @@ use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::statement::Consistency as CqlConsistency;
+use scylla::statement::unprepared::Statement;
 use scylla::statement::batch::{Batch, BatchStatement, BatchType};
 use scylla::statement::prepared::PreparedStatement;
 
@@ -15,6 +16,8 @@ use crate::config::{Consistency, CqlConfig};
 
 /// How long one attempt to connect may take.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// How long making a keyspace or a table may take: all nodes have to agree on it.
+const SCHEMA_CHANGE_MAX: Duration = Duration::from_secs(30);
 /// Rows in a page of a query's answer. Pages are fetched ahead, so that a small one costs no waiting.
 const PAGE_ROWS: i32 = 500;
 
@@ -120,11 +123,18 @@ async fn make_tables(session: &Session, config: &CqlConfig) -> Result<(), BoxErr
     if missing.is_empty() {
         return Ok(());
     }
-    session.query_unpaged(schema::create_keyspace(&config.keyspace, &config.replication), ()).await?;
+    change_schema(session, schema::create_keyspace(&config.keyspace, &config.replication)).await?;
     for (table, definition) in missing {
-        session.query_unpaged(schema::within(&config.keyspace, definition), ()).await?;
+        change_schema(session, schema::within(&config.keyspace, definition)).await?;
         tracing::info!(keyspace = config.keyspace, table, "made a table of the store");
     }
+    Ok(())
+}
+
+async fn change_schema(session: &Session, statement: String) -> Result<(), BoxError> {
+    let mut statement = Statement::new(statement);
+    statement.set_request_timeout(Some(SCHEMA_CHANGE_MAX));
+    session.query_unpaged(statement, ()).await?;
     Ok(())
 }
 

@@ -51,7 +51,14 @@ impl Scan<'_> {
         let buckets = self.buckets().await?;
         let opened = buckets.map_ok(|places| self.open::<R>(places)).try_buffered(BUCKETS_AHEAD);
         let mut opened = std::pin::pin!(opened);
+        let mut passed: Option<(Key, usize)> = None;
         while let Some(mut merge) = opened.try_next().await? {
+            // A bucket that was read whole is counted when there is another: the last page must not promise a next.
+            if let Some((end, rows)) = passed
+                && let ControlFlow::Break(()) = collect.charge(end, rows)
+            {
+                return Ok(collect.page());
+            }
             while let Some((key, row)) = merge.next().await? {
                 if key.at_ms < self.since_ms {
                     return Ok(collect.last_page());
@@ -61,9 +68,7 @@ impl Scan<'_> {
                     return Ok(collect.page());
                 }
             }
-            if let ControlFlow::Break(()) = collect.charge(end_of(merge.bucket), merge.opened * PARTITION_ROWS) {
-                return Ok(collect.page());
-            }
+            passed = Some((end_of(merge.bucket), merge.opened * PARTITION_ROWS));
         }
         Ok(collect.last_page())
     }
