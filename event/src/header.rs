@@ -24,6 +24,8 @@ pub const TRACEPARENT: &str = "traceparent";
 /// W3C trace context, vendors' part.
 pub const TRACESTATE: &str = "tracestate";
 
+/// What Jobico's own headers begin with.
+pub const JOBICO: &str = "jobico-";
 /// `ok` or `error`.
 pub const STATUS: &str = "jobico-status";
 /// The function's code, decimal; 0 is success.

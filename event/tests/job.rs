@@ -330,7 +330,7 @@ fn lists_must_be_lists_and_hold_something() {
     assert_eq!(
         faults("id: a\ntenant: t\nqueues: []\njobs: {}\nruntimes:\n"),
         [
-            "line 3, column 9: queues: the list is empty, and a job needs at least one",
+            "line 3, column 9: queues: the list is empty, and at least one is needed",
             "line 4, column 7: jobs: a mapping is here, and it must be a list",
             "line 5, column 9: runtimes: it has no value, and one is required",
         ]

@@ -260,6 +260,7 @@ pub fn documents(
         deployed_at: now.clone(),
         queues: vec![Queue { queue, pool: "default".to_owned(), partitions: None }],
         routes: vec![route],
+        retry: jobico_event::retry::Retry::default(),
         source: String::new(),
     };
     [

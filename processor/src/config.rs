@@ -43,6 +43,10 @@ pub struct Config {
     #[arg(long, env = "JOBICO_INSTANCES_MAX", value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub instances_max: u32,
 
+    /// Partitions of each topic in which failed events of the pool wait to be run again, where it is made here.
+    #[arg(long, env = "JOBICO_RETRY_PARTITIONS", value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub retry_partitions: u32,
+
     /// Partitions of the topic of what functions log, where it is made here.
     #[arg(long, env = "JOBICO_LOG_PARTITIONS", value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub log_partitions: u32,

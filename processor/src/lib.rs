@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! worker ── gather ─► readiness ─► begin ─► step: decode ─► schema ─► function ─► decide ─► encode ─► commit
-//!   ▲                    │ function not there yet: its partitions wait                                 │
+//!   ▲                    │ function not there yet, retry not due: its partition waits                  │
 //!   └────────────────────┴──────── abort, rewind to where the batch began ◄────── any error ───────────┘
 //! ```
 //!
@@ -18,8 +18,10 @@ pub mod metrics;
 
 pub mod worker;
 
-pub mod batch;
+pub mod arrival;
 pub mod readiness;
+
+pub mod batch;
 
 pub mod step;
 
@@ -36,6 +38,7 @@ use std::sync::Arc;
 use jobico_broker::{Broker, Retention, TopicSpec};
 use jobico_catalog::{Artifacts, Handle};
 use jobico_event::name;
+use jobico_event::retry::Tier;
 use jobico_service::{BoxError, Frame};
 
 pub use config::Config;
@@ -54,7 +57,13 @@ pub async fn start(
 ) -> Result<(), BoxError> {
     let log =
         TopicSpec { name: name::LOG.to_owned(), partitions: config.log_partitions, retention: Retention::Default };
-    broker.ensure_topics(&[log]).await?;
+    let tier = |tier| TopicSpec {
+        name: name::retry(&config.pool, tier),
+        partitions: config.retry_partitions,
+        retention: Retention::Default,
+    };
+    let topics: Vec<TopicSpec> = Tier::ALL.map(tier).into_iter().chain([log]).collect();
+    broker.ensure_topics(&topics).await?;
     let metrics = metrics::Metrics::new(&frame.metrics)?;
     let limits = config.limits();
     let library = library::Library::new(&limits, config.workers(), artifacts)?;

@@ -7,19 +7,22 @@
 //! ```
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use jobico_broker::{Batch, Broker, Class, Error, GatherLimits, Membership, Transactor};
+use jobico_broker::{Batch, Broker, Class, Error, GatherLimits, Membership, Record, Transactor};
 use jobico_catalog::Handle;
+use jobico_event::name;
+use jobico_event::retry::Tier;
 use jobico_service::BoxError;
 use jobico_service::health::Component;
 use tokio_util::sync::CancellationToken;
 
+use crate::arrival::{Lane, Lanes, Origin, due_ms};
 use crate::batch;
 use crate::config::Limits;
 use crate::library::Library;
 use crate::metrics::Metrics;
-use crate::readiness::{Since, Waiting};
+use crate::readiness::{Readiness, State, Waiting};
 use crate::step::Stepper;
 
 /// How long a worker waits for events at most; a new catalog, a compiled module and a stop are noticed after it.
@@ -74,7 +77,7 @@ impl Worker {
     /// None today; the signature is that of a task.
     pub fn run(self) -> Result<(), BoxError> {
         let instances_max = self.library.instances_max_per_worker();
-        let mut stepper = Stepper::new(self.limits.clone(), self.library.clone(), instances_max, self.traces);
+        let mut stepper = Stepper::new(&self.pool, self.limits.clone(), self.library.clone(), instances_max, self.traces);
         let mut backoff = Backoff::default();
         while !self.stop.is_cancelled() {
             match self.join() {
@@ -131,25 +134,30 @@ impl Worker {
         subscribed: &mut Option<u64>,
     ) -> Result<(), Error> {
         // The revision is read before the snapshot: a swap between the two is seen in the next turn at the latest.
-        let now = Since { revision: self.catalog.revision(), settled: self.library.settled() };
+        let state = State { revision: self.catalog.revision(), settled: self.library.settled() };
         let snapshot = self.catalog.load();
         batch.clear();
-        if *subscribed != Some(now.revision) {
-            member.subscribe(&snapshot.topics_of_pool(&self.pool))?;
-            *subscribed = Some(now.revision);
+        if *subscribed != Some(state.revision) {
+            let mut topics = snapshot.topics_of_pool(&self.pool);
+            topics.extend(Tier::ALL.map(|tier| name::retry(&self.pool, tier)));
+            member.subscribe(&topics)?;
+            *subscribed = Some(state.revision);
         }
-        waiting.let_go(member, now)?;
+        waiting.let_go(member, state, now_ms())?;
         member.gather(batch, &self.gather, GATHER_WAIT)?;
         stepper.release_modules();
-        waiting
-            .hold_back(batch, member, now, |topic| snapshot.queue(topic).is_some_and(|queue| stepper.prepare(queue)))?;
+        let (lanes, now_ms) = (Lanes::of(batch, &snapshot, &self.pool), now_ms());
+        let mut queues = Queues::new(batch.topics().len());
+        waiting.hold_back(batch, member, state, |record| queues.readiness(record, &lanes, stepper, now_ms))?;
         if batch.is_empty() {
             return Ok(());
         }
-        batch::run(batch, &snapshot, stepper, member, &self.metrics)?;
+        let done = batch::run(batch, &lanes, waiting, stepper, member, &self.metrics, now_ms)?;
         self.metrics.take_over(&mut stepper.tally);
         self.metrics.instances.set(i64::try_from(stepper.instances()).unwrap_or(i64::MAX));
-        Ok(())
+        waiting.forget_done(&done.committed);
+        // The batch is committed, and must not be done again: the member has to begin anew from there, and nowhere before.
+        waiting.wait_in_place(done.waits, member).map_err(|error| Error { class: Class::Fatal, ..error })
     }
 
     /// Waits, but not longer than until the stop.
@@ -162,6 +170,38 @@ impl Worker {
             }
         }
     }
+}
+
+/// Whether the queues of a batch can be worked on, each asked once.
+struct Queues(Vec<Option<Readiness>>);
+
+impl Queues {
+    fn new(topics: usize) -> Self {
+        Self(vec![None; topics])
+    }
+
+    fn readiness(&mut self, record: &Record<'_>, lanes: &Lanes<'_>, stepper: &mut Stepper, now_ms: i64) -> Readiness {
+        let mut of = |queue| if stepper.prepare(queue) { Readiness::Now } else { Readiness::AfterChange };
+        let tier = match lanes.lane(record) {
+            Lane::Queue(queue) => return *self.0[record.topic_index()].get_or_insert_with(|| of(queue)),
+            Lane::Idle => return Readiness::AfterChange,
+            Lane::Tier(tier) => tier,
+        };
+        match due_ms(record, tier) {
+            due_ms if due_ms > now_ms => Readiness::At(due_ms),
+            _ => match Origin::of_tier(record).ok().and_then(|(origin, _)| lanes.queue(origin.topic)) {
+                Some(queue) => of(queue),
+                // Its job is gone, or it says nothing of where it comes from: nothing to wait for.
+                None => Readiness::Now,
+            },
+        }
+    }
+}
+
+/// The time, milliseconds since 1970: Kafka's own measure.
+fn now_ms() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Ends what an error left open, so that the batch is done again from where it began.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jobico_event::retry::{Ordering, Retry, Tier};
 use jobico_event::{Digest, EventId, name};
 
-use crate::world::{On, Seen, World};
+use crate::world::{On, Processor, Seen, World};
 
 /// Runs a scenario on both logs.
 macro_rules! on_both_logs {
@@ -35,6 +36,9 @@ on_both_logs!(
     what_a_function_logs_reaches_the_log_topic,
     a_function_that_loops_does_not_stop_its_neighbour,
     a_second_processor_takes_over_what_the_first_leaves,
+    a_failed_event_is_run_again_while_others_pass_it,
+    an_event_whose_order_counts_waits_in_its_place,
+    attempts_that_are_used_up_end_in_a_dead_letter,
 );
 
 fn values(count: usize) -> Vec<String> {
@@ -221,4 +225,62 @@ async fn a_second_processor_takes_over_what_the_first_leaves(on: On) {
     origins.sort_unstable();
     origins.dedup();
     assert_eq!((results.len(), origins.len()), (200, 200));
+}
+
+async fn a_failed_event_is_run_again_while_others_pass_it(on: On) {
+    let mut world = World::new(on).await;
+    world.retry = Retry { attempts: 2, tiers: vec![Tier::S1], ordering: Ordering::None };
+    world.job("e", "q", "trap_when_cold.wat").await;
+    let _processor = world.process("0", 1).await;
+    world.send_keyed("q", "k", &["\"cold!\"", "1", "2"]).await;
+    let results = world.results(3).await;
+    let seen: Vec<_> = results.iter().map(|result| (result.value.as_deref(), result.header("jobico-attempts"))).collect();
+    assert_eq!(seen, [(Some("1"), "1"), (Some("2"), "1"), (Some("\"cold!\""), "2")]);
+    let (topic, _, offset) = results[2].origin();
+    assert_eq!((topic, offset), (world.topic("q"), 0), "a result names the record in the queue, not the one in the tier");
+    assert_eq!(results[2].header("ce_id"), format!("{}.0", results[2].header("jobico-event")));
+}
+
+async fn an_event_whose_order_counts_waits_in_its_place(on: On) {
+    let mut world = World::new(on).await;
+    world.retry = Retry { attempts: 2, tiers: vec![Tier::S1], ordering: Ordering::Key };
+    world.job("e", "q", "trap_when_cold.wat").await;
+    world.job("warm", "w", "trap_when_cold.wat").await;
+    let processor = world.process("0", 1).await;
+    world.send_keyed("q", "k", &["\"cold!\"", "1", "2"]).await;
+    // Its neighbour on another queue shares the instance, and makes the next attempt go well.
+    until_metric(&processor, "jobico_processor_retries_total{tier=\"1s\"} 1").await;
+    world.send_keyed("w", "k", &["0"]).await;
+    let results = world.results(4).await;
+    let seen: Vec<_> = results.iter().map(|result| (result.value.as_deref(), result.header("jobico-attempts"))).collect();
+    assert_eq!(seen, [(Some("0"), "1"), (Some("\"cold!\""), "2"), (Some("1"), "1"), (Some("2"), "1")]);
+}
+
+async fn attempts_that_are_used_up_end_in_a_dead_letter(on: On) {
+    for ordering in [Ordering::None, Ordering::Key] {
+        let mut world = World::new(on).await;
+        world.retry = Retry { attempts: 3, tiers: vec![Tier::S1], ordering };
+        world.job("e", "q", "trap.wat").await;
+        let _processor = world.process("0", 1).await;
+        world.send("q", [("1", &[("ce_id", "id-1"), ("x-mine", "kept")][..])]).await;
+        let dead = world.dead(1).await.remove(0);
+        let (topic, _, offset) = dead.origin();
+        assert_eq!((topic, offset, dead.value.as_deref()), (world.topic("q"), 0, Some("1")), "{ordering:?}");
+        let headers = ["jobico-attempts", "jobico-error-code", "jobico-event", "ce_id", "x-mine"];
+        assert_eq!(headers.map(|name| dead.header(name)), ["3", "trap", "id-1", "id-1", "kept"], "{ordering:?}");
+    }
+}
+
+/// Waits until a processor's metrics have this line.
+async fn until_metric(processor: &Processor, line: &str) {
+    let seen = || {
+        let text = prometheus::TextEncoder::new().encode_to_string(&processor.frame.metrics.gather()).unwrap();
+        text.lines().any(|found| found == line)
+    };
+    let wait = async {
+        while !seen() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("the metric never comes");
 }

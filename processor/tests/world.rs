@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use jobico_broker::{Append, Batch, Broker, Retention, Start, TopicSpec, embedded, kafka};
 use jobico_catalog::{Artifacts, Handle, artifact};
 use jobico_event::catalog::{Active, Document, FunctionPin, JobVersion, Queue, Route, SchemaPin, Tenant};
+use jobico_event::retry::Retry;
 use jobico_event::snapshot::Catalog;
 use jobico_event::{Digest, EventId, FileName, JobId, QueueId, RuntimeId, TenantId, name};
 use jobico_processor::Config;
@@ -36,6 +37,8 @@ pub struct World {
     catalog: Catalog,
     schemas: u32,
     routes: Vec<Route>,
+    /// How failed events are run again; unless set, not at all.
+    pub retry: Retry,
 }
 
 /// A record as an outside reader sees it.
@@ -85,13 +88,14 @@ impl World {
         };
         let unique = format!("{:x}", rand_suffix());
         let tenant = TenantId::new(&format!("t{unique}")).unwrap();
+        let retry = Retry { attempts: 1, ..Retry::default() };
         let mut catalog = Catalog::default();
         catalog.insert(Document::Tenant(Tenant {
             tenant: tenant.clone(),
             created_at: String::new(),
             results_ttl_s: None,
         }));
-        Self { broker, tenant, pool: format!("pool-{unique}"), folder, catalog, schemas: 0, routes: Vec::new() }
+        Self { broker, tenant, pool: format!("pool-{unique}"), folder, catalog, schemas: 0, routes: Vec::new(), retry }
     }
 
     /// Binds an event on a queue to a module of `modules/`.
@@ -163,6 +167,7 @@ impl World {
             deployed_at: String::new(),
             queues: queues.into_iter().map(|queue| Queue { queue, pool: pool.clone(), partitions: None }).collect(),
             routes: self.routes.clone(),
+            retry: self.retry.clone(),
             source: String::new(),
         }));
         self.catalog.insert(Document::Active(Active {
@@ -187,6 +192,7 @@ impl World {
             memory_mib_max: 16,
             output_bytes_max: 1 << 20,
             instances_max: 16,
+            retry_partitions: 1,
             log_partitions: 1,
         };
         let artifacts = Artifacts::in_folder(self.artifacts());
@@ -207,6 +213,19 @@ impl World {
             })
             .collect();
         for answer in self.broker.append(records).await {
+            answer.unwrap();
+        }
+    }
+
+    /// Sends plain JSON values of one key, which stand in one partition.
+    pub async fn send_keyed(&self, queue: &str, key: &str, values: &[&str]) {
+        let record = |value: &&str| Append {
+            topic: self.topic(queue),
+            key: Some(key.as_bytes().to_vec()),
+            value: Some(value.as_bytes().to_vec()),
+            headers: Vec::new(),
+        };
+        for answer in self.broker.append(values.iter().map(record).collect()).await {
             answer.unwrap();
         }
     }
