@@ -111,7 +111,8 @@ impl Stepper {
         tenant: &TenantId,
         member: &mut dyn Transactor,
     ) -> Result<Verdict, Error> {
-        let message = format!("no job in force reads '{}' any more; one did before it had to wait", arrival.origin.topic);
+        let message =
+            format!("no job in force reads '{}' any more; one did before it had to wait", arrival.origin.topic);
         let cause = Cause { stage: Stage::Validate, code: "unknown_event", message: message.into() };
         self.with_id(arrival, |this, _, id| this.give_up(arrival, tenant, &cause, id, member))
     }

@@ -77,7 +77,8 @@ impl Worker {
     /// None today; the signature is that of a task.
     pub fn run(self) -> Result<(), BoxError> {
         let instances_max = self.library.instances_max_per_worker();
-        let mut stepper = Stepper::new(&self.pool, self.limits.clone(), self.library.clone(), instances_max, self.traces);
+        let mut stepper =
+            Stepper::new(&self.pool, self.limits.clone(), self.library.clone(), instances_max, self.traces);
         let mut backoff = Backoff::default();
         while !self.stop.is_cancelled() {
             match self.join() {

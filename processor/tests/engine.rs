@@ -234,10 +234,15 @@ async fn a_failed_event_is_run_again_while_others_pass_it(on: On) {
     let _processor = world.process("0", 1).await;
     world.send_keyed("q", "k", &["\"cold!\"", "1", "2"]).await;
     let results = world.results(3).await;
-    let seen: Vec<_> = results.iter().map(|result| (result.value.as_deref(), result.header("jobico-attempts"))).collect();
+    let seen: Vec<_> =
+        results.iter().map(|result| (result.value.as_deref(), result.header("jobico-attempts"))).collect();
     assert_eq!(seen, [(Some("1"), "1"), (Some("2"), "1"), (Some("\"cold!\""), "2")]);
     let (topic, _, offset) = results[2].origin();
-    assert_eq!((topic, offset), (world.topic("q"), 0), "a result names the record in the queue, not the one in the tier");
+    assert_eq!(
+        (topic, offset),
+        (world.topic("q"), 0),
+        "a result names the record in the queue, not the one in the tier"
+    );
     assert_eq!(results[2].header("ce_id"), format!("{}.0", results[2].header("jobico-event")));
 }
 
@@ -252,7 +257,8 @@ async fn an_event_whose_order_counts_waits_in_its_place(on: On) {
     until_metric(&processor, "jobico_processor_retries_total{tier=\"1s\"} 1").await;
     world.send_keyed("w", "k", &["0"]).await;
     let results = world.results(4).await;
-    let seen: Vec<_> = results.iter().map(|result| (result.value.as_deref(), result.header("jobico-attempts"))).collect();
+    let seen: Vec<_> =
+        results.iter().map(|result| (result.value.as_deref(), result.header("jobico-attempts"))).collect();
     assert_eq!(seen, [(Some("0"), "1"), (Some("\"cold!\""), "2"), (Some("1"), "1"), (Some("2"), "1")]);
 }
 

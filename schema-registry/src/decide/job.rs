@@ -69,8 +69,7 @@ fn activation(version: &JobVersion, now: &str) -> Record {
 
 /// Whether a deployment would change nothing.
 fn is_same(version: &JobVersion, file: &JobFile, queues: &[Queue], routes: &[Route]) -> bool {
-    version.source == file.source && version.queues == queues && version.routes == routes
-        && version.retry == file.retry
+    version.source == file.source && version.queues == queues && version.routes == routes && version.retry == file.retry
 }
 
 /// Takes out the oldest versions that are over the limit. What is in force before and after the deployment stays.
