@@ -34,6 +34,7 @@ pub mod outcome;
 
 pub mod encode;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +46,7 @@ use jobico_service::{BoxError, Frame};
 
 pub use config::Config;
 
-/// Starts the workers of this process.
+/// Starts the workers of this process. What they keep on this machine, compiled modules, is below `data_dir`.
 ///
 /// # Errors
 /// The wasm engine cannot be set up on this machine, metrics are registered twice, or the log does not answer.
@@ -53,6 +54,7 @@ pub async fn start(
     frame: &Frame,
     config: Config,
     instance: &str,
+    data_dir: &Path,
     broker: Arc<dyn Broker>,
     catalog: Handle,
     artifacts: Artifacts,
@@ -68,7 +70,7 @@ pub async fn start(
     broker.ensure_topics(&topics).await?;
     let metrics = metrics::Metrics::new(&frame.metrics)?;
     let limits = config.limits();
-    let library = library::Library::new(&limits, config.workers(), artifacts)?;
+    let library = library::Library::new(&limits, config.workers(), artifacts, data_dir, metrics.clone())?;
     for index in 0..config.workers() {
         let worker = worker::Worker {
             name: format!("{}-{index}", config.pool),

@@ -5,4 +5,6 @@
 mod decisions;
 mod engine;
 mod functions;
+mod hostile;
+mod library;
 mod world;

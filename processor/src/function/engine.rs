@@ -63,6 +63,13 @@ impl Engine {
             .memory_reservation(MEMORY_RESERVATION_BYTES)
             .max_wasm_stack(STACK_BYTES_MAX)
             .epoch_interruption(true)
+            // A module is compiled on one thread: one that takes long has one core, and not all of them.
+            .parallel_compilation(false)
+            // As the registry has it (`jobico_event::contract::FEATURES`): pointers of the contract are 32 bits wide and into
+            // the one memory.
+            .wasm_multi_memory(false)
+            .wasm_memory64(false)
+            .wasm_relaxed_simd(false)
             .wasm_backtrace_max_frames(None);
         let wasm = wasmtime::Engine::new(&config)?;
         let stopped = Arc::new(AtomicBool::new(false));
