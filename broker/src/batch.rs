@@ -131,6 +131,12 @@ impl Batch {
         self.slots.retain(|slot| from.get(&(slot.topic, slot.partition)).is_none_or(|from| slot.offset < *from));
     }
 
+    /// Adds a record of another batch.
+    pub fn push_record(&mut self, record: &Record<'_>) {
+        let (topic, partition, offset) = (record.topic(), record.partition(), record.offset());
+        self.push(topic, partition, offset, record.timestamp_ms(), record.key(), record.value(), record.headers());
+    }
+
     /// One past the last offset, per partition: what to commit once all records are done.
     #[must_use]
     pub fn next_offsets(&self) -> Positions {
@@ -276,6 +282,18 @@ mod tests {
         };
         assert_eq!(flat(batch.next_offsets()), [("a".into(), 0, 7), ("b".into(), 1, 10)]);
         assert_eq!(flat(batch.first_offsets()), [("a".into(), 0, 5), ("b".into(), 1, 9)]);
+    }
+
+    #[test]
+    fn a_record_moves_to_another_batch_whole() {
+        let (batch, mut other) = (batch(), Batch::new());
+        other.push_record(&batch.get(0).unwrap());
+        let (one, moved) = (batch.get(0).unwrap(), other.get(0).unwrap());
+        assert_eq!(
+            (moved.topic(), moved.offset(), moved.key(), moved.value()),
+            (one.topic(), 5, one.key(), one.value())
+        );
+        assert!(moved.headers().eq(one.headers()));
     }
 
     #[test]

@@ -212,7 +212,16 @@ pub trait Consumer: Send {
     /// Fills `batch` (cleared first) until a limit is met or nothing more is there, waiting at most `wait` for the first
     /// record and for none after it. Rebalances happen in here and nowhere else: records of a partition that was taken
     /// away are not in `batch`.
-    fn gather(&mut self, batch: &mut Batch, limits: &GatherLimits, wait: Duration) -> Result<(), Error>;
+    /// Partitions take turns, so that a long backlog in one does not hold the others up.
+    fn gather(&mut self, batch: &mut Batch, limits: &GatherLimits, wait: Duration) -> Result<(), Error> {
+        batch.clear();
+        self.gather_more(batch, limits, wait)
+    }
+
+    /// Adds to what is left in `batch` of earlier calls, until a limit is met or nothing more is there; it waits as
+    /// [`Consumer::gather`] does, and not at all where `batch` holds something. Records of a partition that was taken away
+    /// are taken out of `batch`.
+    fn gather_more(&mut self, batch: &mut Batch, limits: &GatherLimits, wait: Duration) -> Result<(), Error>;
 
     /// The partitions this member has now.
     fn assignment(&self) -> BTreeSet<TopicPartition>;

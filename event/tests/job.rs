@@ -387,7 +387,7 @@ fn everything_that_is_wrong_with_retries_is_said() {
             "retry.attempts: '21' must be a whole number from 1 to 20",
             "retry.tiers[0]: '2s' is no wait: it is none of 1s, 10s, 1m and 10m",
             "retry.ordering: 'strict' is not known: 'none' lets later events pass one that waits, 'key' keeps them behind it",
-            "retry.times: there is no key 'times'; known here are attempts, tiers, ordering",
+            "retry.times: there is no key 'times'; is 'tiers' meant?",
         ]
     );
 }

@@ -22,6 +22,7 @@ pub mod arrival;
 pub mod readiness;
 
 pub mod batch;
+pub mod turns;
 
 pub mod step;
 
@@ -35,6 +36,7 @@ pub mod room;
 pub mod encode;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jobico_broker::{Broker, Retention, TopicSpec};
 use jobico_catalog::{Artifacts, Handle};
@@ -80,6 +82,7 @@ pub async fn start(
             transactional_id: name::transactional_id(&config.pool, instance, index),
             pool: config.pool.clone(),
             gather: config.gather_limits(),
+            batch_time: Duration::from_millis(config.batch_ms_max.into()),
             limits: limits.clone(),
             traces: frame.traces,
             broker: broker.clone(),

@@ -35,6 +35,7 @@ pub struct Stepper {
     event_id: String,
     headers: Headers,
     traces: bool,
+    function_time: Duration,
     /// What was counted since the last commit.
     pub tally: Tally,
 }
@@ -68,6 +69,7 @@ impl Stepper {
             event_id: String::new(),
             headers: Headers::default(),
             traces,
+            function_time: Duration::ZERO,
             tally: Tally::default(),
         }
     }
@@ -76,6 +78,11 @@ impl Stepper {
     #[must_use]
     pub fn instances(&self) -> usize {
         self.instances.len()
+    }
+
+    /// How long functions ran since this was asked last.
+    pub fn take_function_time(&mut self) -> Duration {
+        std::mem::take(&mut self.function_time)
     }
 
     /// Does what follows from one event of `queue`, within the member's open transaction.
@@ -179,7 +186,9 @@ impl Stepper {
         let mut output = std::mem::take(&mut self.output);
         let started = Instant::now();
         let (outcome, answer) = self.outcome(&decoded.data, event, &mut output, &source, queue, member)?;
-        self.tally.count(&queue.tenant, &outcome, started.elapsed());
+        let function_time = started.elapsed();
+        self.function_time += function_time;
+        self.tally.count(&queue.tenant, &outcome, function_time);
         let output_view = match answer {
             Some(bytes) if bytes > self.limits.output_bytes => Output::TooLarge { bytes },
             Some(_) => Output::Bytes(&output),

@@ -6,10 +6,11 @@
 //!    └────── rebuilding ◄───┘ drop the member and join again
 //! ```
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use jobico_broker::{Batch, Broker, Class, Error, GatherLimits, Membership, Record, Transactor};
+use jobico_broker::{Batch, Broker, Class, Error, GatherLimits, Membership, Record, TopicPartition, Transactor};
 use jobico_catalog::Handle;
 use jobico_event::name;
 use jobico_event::retry::Tier;
@@ -24,11 +25,14 @@ use crate::library::Library;
 use crate::metrics::Metrics;
 use crate::readiness::{Readiness, State, Waiting};
 use crate::step::Stepper;
+use crate::turns::Turns;
 
 /// How long a worker waits for events at most; a new catalog, a compiled module and a stop are noticed after it.
 const GATHER_WAIT: Duration = Duration::from_millis(50);
 /// The first wait after an error; it doubles with each error in a row.
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
+/// Events that are gathered and not done, as multiples of what one batch takes: beyond that, no more are gathered.
+const LEFT_BATCHES_MAX: usize = 4;
 /// The longest wait after an error.
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
@@ -44,6 +48,8 @@ pub struct Worker {
     pub pool: String,
     /// How much one batch takes.
     pub gather: GatherLimits,
+    /// How long functions run in one batch.
+    pub batch_time: Duration,
     /// What one call may use.
     pub limits: Limits,
     /// Whether traced events get spans.
@@ -105,18 +111,17 @@ impl Worker {
     }
 
     fn work(&self, member: &mut dyn Transactor, stepper: &mut Stepper, backoff: &mut Backoff) -> End {
-        let (mut batch, mut waiting) = (Batch::new(), Waiting::default());
-        let mut subscribed = None;
+        let mut desk = Desk::new(self.batch_time);
         loop {
             if self.stop.is_cancelled() {
                 return End::Stopped;
             }
-            match self.turn(member, stepper, &mut batch, &mut waiting, &mut subscribed) {
+            match self.turn(member, stepper, &mut desk) {
                 Ok(()) => backoff.reset(),
                 Err(error) => {
                     self.metrics.aborts.with_label_values(&[&error.class.to_string()]).inc();
                     stepper.tally.clear();
-                    if let Err(error) = recover(member, &batch, error) {
+                    if let Err(error) = recover(member, &mut desk.batch, error) {
                         return End::Broken(error);
                     }
                     self.pause(backoff.next());
@@ -126,26 +131,20 @@ impl Worker {
     }
 
     /// One turn: follow the catalog, gather a batch, do it.
-    fn turn(
-        &self,
-        member: &mut dyn Transactor,
-        stepper: &mut Stepper,
-        batch: &mut Batch,
-        waiting: &mut Waiting,
-        subscribed: &mut Option<u64>,
-    ) -> Result<(), Error> {
+    fn turn(&self, member: &mut dyn Transactor, stepper: &mut Stepper, desk: &mut Desk) -> Result<(), Error> {
+        let Desk { batch, spare, left, waiting, turns, subscribed } = desk;
         // The revision is read before the snapshot: a swap between the two is seen in the next turn at the latest.
         let state = State { revision: self.catalog.revision(), settled: self.library.settled() };
         let snapshot = self.catalog.load();
-        batch.clear();
         if *subscribed != Some(state.revision) {
             let mut topics = snapshot.topics_of_pool(&self.pool);
             topics.extend(Tier::ALL.map(|tier| name::retry(&self.pool, tier)));
             member.subscribe(&topics)?;
             *subscribed = Some(state.revision);
         }
+        hold_left(left, batch, member)?;
         waiting.let_go(member, state, now_ms())?;
-        member.gather(batch, &self.gather, GATHER_WAIT)?;
+        member.gather_more(batch, &more_than(batch, &self.gather), GATHER_WAIT)?;
         stepper.release_modules();
         let (lanes, now_ms) = (Lanes::of(batch, &snapshot, &self.pool), now_ms());
         let mut queues = Queues::new(batch.topics().len());
@@ -153,11 +152,14 @@ impl Worker {
         if batch.is_empty() {
             return Ok(());
         }
-        let done = batch::run(batch, &lanes, waiting, stepper, member, &self.metrics, now_ms)?;
+        let done = batch::run(batch, &lanes, waiting, turns, stepper, member, &self.metrics, now_ms)?;
         self.metrics.take_over(&mut stepper.tally);
         self.metrics.instances.set(i64::try_from(stepper.instances()).unwrap_or(i64::MAX));
         waiting.forget_done(&done.committed);
         // The batch is committed, and must not be done again: the member has to begin anew from there, and nowhere before.
+        spare.clear();
+        done.left.iter().filter_map(|index| batch.get(*index)).for_each(|record| spare.push_record(&record));
+        std::mem::swap(batch, spare);
         waiting.wait_in_place(done.waits, member).map_err(|error| Error { class: Class::Fatal, ..error })
     }
 
@@ -171,6 +173,56 @@ impl Worker {
             }
         }
     }
+}
+
+/// What a worker has before it, from turn to turn.
+struct Desk {
+    /// What is gathered and not committed.
+    batch: Batch,
+    /// For what is left of it.
+    spare: Batch,
+    /// Partitions of what is left: no more is gathered of them before it is done.
+    left: BTreeSet<TopicPartition>,
+    waiting: Waiting,
+    turns: Turns,
+    /// The catalog's revision of which it has the topics.
+    subscribed: Option<u64>,
+}
+
+impl Desk {
+    fn new(batch_time: Duration) -> Self {
+        Self {
+            batch: Batch::new(),
+            spare: Batch::new(),
+            left: BTreeSet::new(),
+            waiting: Waiting::default(),
+            turns: Turns::new(batch_time),
+            subscribed: None,
+        }
+    }
+}
+
+/// The limits of a batch in which something is left.
+fn more_than(batch: &Batch, limits: &GatherLimits) -> GatherLimits {
+    let more = |left: usize, limit: usize| left.saturating_add(limit).min(limit.saturating_mul(LEFT_BATCHES_MAX));
+    GatherLimits {
+        records_max: more(batch.len(), limits.records_max),
+        bytes_max: more(batch.bytes_len(), limits.bytes_max),
+    }
+}
+
+/// Gathers no more of partitions of which something is left, and again of those of which nothing is.
+fn hold_left(left: &mut BTreeSet<TopicPartition>, batch: &Batch, member: &mut dyn Transactor) -> Result<(), Error> {
+    if left.is_empty() && batch.is_empty() {
+        return Ok(());
+    }
+    let now: BTreeSet<TopicPartition> = batch.first_offsets().into_keys().collect();
+    let (done, new): (Vec<_>, Vec<_>) =
+        (left.difference(&now).cloned().collect(), now.difference(left).cloned().collect());
+    member.resume(&done)?;
+    member.pause(&new)?;
+    *left = now;
+    Ok(())
 }
 
 /// Whether the queues of a batch can be worked on, each asked once.
@@ -209,13 +261,15 @@ fn now_ms() -> i64 {
 ///
 /// # Errors
 /// The member is of no more use.
-fn recover(member: &mut dyn Transactor, batch: &Batch, error: Error) -> Result<(), Error> {
+fn recover(member: &mut dyn Transactor, batch: &mut Batch, error: Error) -> Result<(), Error> {
     tracing::warn!(%error, class = %error.class, "a batch is given up and done again");
     match error.class {
         Class::Fatal => Err(error),
         Class::Retriable | Class::Abortable => {
             member.abort()?;
-            member.rewind(&batch.first_offsets())
+            member.rewind(&batch.first_offsets())?;
+            batch.clear();
+            Ok(())
         }
     }
 }

@@ -42,6 +42,7 @@ on_both_logs!(
     a_failed_event_is_run_again_while_others_pass_it,
     an_event_whose_order_counts_waits_in_its_place,
     attempts_that_are_used_up_end_in_a_dead_letter,
+    a_batch_that_has_had_its_time_is_committed_and_the_rest_is_done_after_it,
 );
 
 fn values(count: usize) -> Vec<String> {
@@ -347,4 +348,22 @@ async fn until_metric(processor: &Processor, line: &str) {
         }
     };
     tokio::time::timeout(Duration::from_secs(60), wait).await.expect("the metric never comes");
+}
+
+async fn a_batch_that_has_had_its_time_is_committed_and_the_rest_is_done_after_it(on: On) {
+    let mut world = World::new(on).await;
+    // Each call runs until its deadline of 10 ms, so a batch of 100 ms holds about ten.
+    world.job("slow", "slow", "loop.wat").await.timeout_ms = Some(10);
+    world.job("quick", "quick", "echo.wat").await;
+    let processor = world.process("0", 1).await;
+    world.send_plain("slow", &values(60)).await;
+    world.dead(1).await;
+    world.send_plain("quick", &values(30)).await;
+    world.results(30).await;
+    let dead = world.dead(60).await;
+    check_once_in_order(&dead);
+    let batches =
+        processor.frame.metrics.gather().into_iter().find(|family| family.name() == "jobico_processor_batch_events");
+    let batches = batches.unwrap().get_metric()[0].get_histogram().get_sample_count();
+    assert!(batches >= 4, "60 calls of 10 ms took {batches} transactions");
 }

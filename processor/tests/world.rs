@@ -196,6 +196,7 @@ impl World {
             workers: Some(workers),
             batch_records_max: 500,
             batch_bytes_max: 1 << 20,
+            batch_ms_max: 100,
             call_ms_max: 200,
             memory_mib_max: 16,
             output_bytes_max: 1 << 20,
