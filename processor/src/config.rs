@@ -56,6 +56,10 @@ pub struct Config {
     #[arg(long, env = "JOBICO_MODULES_MIB_MAX", value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(16..=65_536))]
     pub modules_mib_max: u32,
 
+    /// Compiled modules on disk, MiB, beyond which those go that were not used for the longest time.
+    #[arg(long, env = "JOBICO_COMPILED_MIB_MAX", value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(16..=1_048_576))]
+    pub compiled_mib_max: u32,
+
     /// Partitions of each topic in which failed events of the pool wait to be run again, where it is made here.
     #[arg(long, env = "JOBICO_RETRY_PARTITIONS", value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub retry_partitions: u32,
@@ -98,8 +102,6 @@ const TABLE_ELEMENTS_MAX: usize = contract::TABLE_ELEMENTS_MAX as usize;
 const LOG_BYTES_MAX: usize = 64 << 10;
 /// See [`Limits::log_lines`].
 const LOG_LINES_MAX: usize = 100;
-/// See [`Limits::compiled_bytes`] (4 GiB: thousands of modules).
-const COMPILED_BYTES_MAX: u64 = 4 << 30;
 
 impl Config {
     /// How many workers run.
@@ -128,7 +130,7 @@ impl Config {
             instances: self.instances_max as usize,
             compile: Duration::from_secs(self.compile_s_max.into()),
             modules_bytes: (self.modules_mib_max as usize) << 20,
-            compiled_bytes: COMPILED_BYTES_MAX,
+            compiled_bytes: u64::from(self.compiled_mib_max) << 20,
         }
     }
 }

@@ -93,6 +93,7 @@ pub async fn start(
             metrics: metrics.clone(),
             health: frame.health.component("processor"),
             stop: frame.tasks.stop_token(),
+            pace: worker::Pace::default(),
         };
         frame.tasks.spawn_thread(&format!("worker-{index}"), move || worker.run())?;
     }

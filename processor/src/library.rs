@@ -155,7 +155,7 @@ impl Inner {
                 return self.settle(digest, Err(Other::Missing));
             }
         };
-        let compiled = self.compiler.compile(digest, binary).await;
+        let compiled = self.compiler.compile(tenant, digest, binary).await;
         drop(fetch);
         match compiled {
             Compiled::InTime(compiled) => self.compiled(tenant, digest, started, compiled),

@@ -7,4 +7,5 @@ mod engine;
 mod functions;
 mod hostile;
 mod library;
+mod schedules;
 mod world;

@@ -203,6 +203,7 @@ impl World {
             instances_max: 16,
             compile_s_max: 30,
             modules_mib_max: 64,
+            compiled_mib_max: 64,
             retry_partitions: 1,
             log_partitions: 1,
         };

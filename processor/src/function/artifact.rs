@@ -24,6 +24,7 @@ use jobico_event::Digest;
 
 use super::engine::Engine;
 
+/// Its number changes with any setting of the engine that decides what is compiled and that the engine's key does not cover.
 const MAGIC: &[u8] = b"jobico-compiled 1\n";
 /// A digest's text and the end of its line.
 const DIGEST_LINE_BYTES: usize = 65;
