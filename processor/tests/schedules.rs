@@ -64,7 +64,8 @@ struct Stage {
 impl Stage {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let limits = Limits { instances: 256, memory_bytes: 1 << 20, ..limits() };
+        // The longest call is beyond what a loaded machine makes of a short one: a deadline is real time.
+        let limits = Limits { instances: 256, memory_bytes: 1 << 20, call: Duration::from_secs(60), ..limits() };
         let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
         let artifacts = Artifacts::in_folder(folder.path().to_owned());
         // Two threads with two workers and their twins each, which keep three instances at most.
@@ -120,7 +121,7 @@ async fn catalog(tenant: &TenantId, retry: Retry, artifacts: &Path) -> Handle {
             ok: ok.map(|event| EventId::new(event).unwrap()),
             error: None,
             key: None,
-            timeout_ms: Some(2_000),
+            timeout_ms: None,
         });
     }
     let queue = |queue| Queue { queue: QueueId::new(queue).unwrap(), pool: POOL.to_owned(), partitions: None };
@@ -257,6 +258,12 @@ impl<'s> Schedule<'s> {
         }
     }
 
+    fn send_without_faults(&mut self, faults: Faults) {
+        self.log.misbehave(Faults::default());
+        self.send();
+        self.log.misbehave(faults);
+    }
+
     fn one_turn(&mut self, turn: u32, faults: Faults) {
         self.clock.fetch_add(self.random.random_range(0..500), Ordering::Relaxed);
         let index = self.random.random_range(0..WORKERS);
@@ -269,11 +276,7 @@ impl<'s> Schedule<'s> {
                 self.tell(|| format!("{turn}: worker {index} stands still, and is started again elsewhere"));
                 self.twins.extend(self.workers[index].take());
             }
-            6..8 => {
-                self.log.misbehave(Faults::default());
-                self.send();
-                self.log.misbehave(faults);
-            }
+            6..8 => self.send_without_faults(faults),
             8..14 if !self.twins.is_empty() => {
                 let twin = self.random.random_range(0..self.twins.len());
                 let wait = self.twins[twin].turn();
@@ -371,6 +374,15 @@ fn header<'r>(record: &Record<'r>, name: &str) -> &'r str {
     found.map_or("", |(_, value)| std::str::from_utf8(value).unwrap())
 }
 
+fn origin(record: &Record<'_>) -> Place {
+    let partition = header(record, "jobico-origin-partition").parse().unwrap();
+    (
+        header(record, "jobico-origin-topic").to_owned(),
+        partition,
+        header(record, "jobico-origin-offset").parse().unwrap(),
+    )
+}
+
 fn text(record: &Record<'_>) -> Option<String> {
     record.value().map(|value| String::from_utf8(value.to_vec()).unwrap())
 }
@@ -381,11 +393,7 @@ impl<'s> Outcomes<'s> {
         let tenant = &schedule.stage.tenant;
         for topic in [name::results(tenant), name::dead(tenant)] {
             for record in schedule.log.committed(&topic).unwrap().iter() {
-                let place = (
-                    header(&record, "jobico-origin-topic").to_owned(),
-                    header(&record, "jobico-origin-partition").parse().unwrap(),
-                    header(&record, "jobico-origin-offset").parse().unwrap(),
-                );
+                let place = origin(&record);
                 let status = header(&record, "jobico-status");
                 let code = header(&record, "jobico-error-code");
                 outcomes.entry(place).or_default().push(Outcome {
@@ -418,7 +426,8 @@ impl<'s> Outcomes<'s> {
                     broken if broken.contains("no JSON") => ("json", 1),
                     _ => ("ok", 1),
                 };
-                assert_eq!((outcome.what.as_str(), outcome.attempts), (expected, attempts), "{place:?}");
+                let failures = self.failures(&place);
+                assert_eq!((outcome.what.as_str(), outcome.attempts), (expected, attempts), "{place:?}: {failures:?}");
                 assert_eq!(outcome.value.as_ref(), Some(&value), "{place:?}");
                 match (queue, expected) {
                     ("q1", "ok") => fine.push(value),
@@ -444,6 +453,17 @@ impl<'s> Outcomes<'s> {
         self.check_log(lines);
     }
 
+    /// Why an event had to wait in tiers.
+    fn failures(&self, place: &Place) -> Vec<String> {
+        let mut failures = Vec::new();
+        for tier in Tier::ALL {
+            let waited = self.schedule.log.committed(&name::retry(POOL, tier)).unwrap();
+            let here = waited.iter().filter(|record| origin(record) == *place);
+            failures.extend(here.map(|record| header(&record, "jobico-error-message").to_owned()));
+        }
+        failures
+    }
+
     fn check_log(&self, lines: usize) {
         let logged = self.schedule.log.committed(name::LOG).unwrap();
         let distinct: BTreeSet<String> = logged
@@ -454,6 +474,51 @@ impl<'s> Outcomes<'s> {
             })
             .collect();
         assert_eq!((logged.len(), distinct.len()), (lines, lines), "each line is logged once");
+    }
+}
+
+/// Schedules in which the workers run by themselves.
+const SCHEDULES_IN_THREADS: u64 = 40;
+/// The longest that one may take: each backs off for milliseconds only.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+#[test]
+fn workers_in_threads_of_their_own_do_no_different() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let stage = runtime.block_on(Stage::new());
+    for seed in 0..SCHEDULES_IN_THREADS {
+        eprintln!("schedule {seed}");
+        let mut schedule = Schedule::new(&stage, seed, false);
+        block_on(schedule.log.ensure_topics(&schedule.topics())).unwrap();
+        schedule.send();
+        let faults = schedule.faults();
+        schedule.log.misbehave(faults);
+        let stop = CancellationToken::new();
+        std::thread::scope(|scope| {
+            let _stopped_however_this_ends = stop.clone().drop_guard();
+            for index in 0..WORKERS {
+                let (millisecond, clock) = (Duration::from_millis(1), schedule.clock.clone());
+                // Each look at the clock is 50 ms later, so that events of tiers are due soon.
+                let now_ms = Arc::new(move || clock.fetch_add(50, Ordering::Relaxed));
+                let pace =
+                    Pace { gather_wait: millisecond, backoff_min: millisecond, backoff_max: millisecond, now_ms };
+                let worker = Worker { stop: stop.clone(), pace, ..schedule.worker(index) };
+                scope.spawn(move || worker.run().unwrap());
+            }
+            schedule.send_without_faults(faults);
+            let started = Instant::now();
+            until(started, || schedule.stage.metrics.events.with_label_values(&["t", "ok"]).get() > 0);
+            schedule.log.misbehave(Faults::default());
+            until(started, || schedule.left().is_empty());
+        });
+        Outcomes::new(&schedule).check();
+    }
+}
+
+fn until(started: Instant, condition: impl Fn() -> bool) {
+    while !condition() {
+        assert!(started.elapsed() < WAIT_MAX, "it never comes to that");
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
