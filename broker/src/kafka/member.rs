@@ -12,7 +12,7 @@ use super::native::{self, batch_queue::BatchQueue};
 use super::rebalance::{Change, Rebalances};
 use super::retire::retire;
 use super::settings::Settings;
-use crate::{Batch, Cause, Class, Consumer, Error, GatherLimits, Membership, Positions, TopicPartition};
+use crate::{Batch, Cause, Class, Consumer, Error, GatherLimits, Membership, Positions, TopicPartition, crash_point};
 
 mod intake;
 mod judge;
@@ -103,7 +103,13 @@ impl Member {
 
     fn apply(&mut self, change: Change, batch: &mut Batch) -> Result<(), Error> {
         match change {
-            Change::Assigned(partitions) => self.partitions.assigned.extend(partitions),
+            Change::Assigned(partitions) => {
+                // An assignment may be of nothing: partitions that stay where they are are not named again.
+                if !partitions.is_empty() {
+                    crash_point::reach(crash_point::ASSIGNED)?;
+                }
+                self.partitions.assigned.extend(partitions);
+            }
             Change::Revoked(partitions) => {
                 let mut paused = TopicPartitionList::new();
                 for partition in &partitions {
@@ -121,6 +127,9 @@ impl Member {
                 if paused.count() > 0 {
                     // librdkafka would remember it should the partition come back, when nobody here does.
                     self.consumer().resume(&paused).map_err(retriable("resume revoked partitions"))?;
+                }
+                if !partitions.is_empty() {
+                    crash_point::reach(crash_point::REVOKED)?;
                 }
             }
         }
