@@ -17,7 +17,15 @@ use super::{Record, WAIT_MAX};
 /// One wait of the reader for a record.
 const POLL: Duration = Duration::from_millis(100);
 
-/// The Kafka that tests use.
+/// Errors of a consumer while a broker is away: it goes on by itself.
+const AWAY: [RDKafkaErrorCode; 4] = [
+    RDKafkaErrorCode::AllBrokersDown,
+    RDKafkaErrorCode::BrokerTransportFailure,
+    RDKafkaErrorCode::OperationTimedOut,
+    RDKafkaErrorCode::Resolve,
+];
+
+/// The Kafka that tests share.
 pub fn address() -> String {
     variable("JOBICO_TEST_KAFKA")
 }
@@ -71,10 +79,11 @@ impl ProducerContext<NoCustomPartitioner> for Delivered {
     }
 }
 
-/// Produces records and waits until Kafka has acknowledged all: partition and offset of each, in order.
-pub fn produce(topic: &str, records: &[Outgoing]) -> Vec<(i32, i64)> {
+/// Produces records to a topic of the Kafka at `address`, and waits until it has acknowledged all: partition and offset of
+/// each, in order.
+pub fn produce(address: &str, topic: &str, records: &[Outgoing]) -> Vec<(i32, i64)> {
     let producer: ThreadedProducer<Delivered> = ClientConfig::new()
-        .set("bootstrap.servers", address())
+        .set("bootstrap.servers", address)
         .set("enable.idempotence", "true")
         .set("partitioner", "murmur2_random")
         .create_with_context(Delivered::default())
@@ -102,20 +111,34 @@ pub fn produce(topic: &str, records: &[Outgoing]) -> Vec<(i32, i64)> {
     delivered.into_values().collect()
 }
 
-/// A reader of a whole topic, committed records only, in no group.
+/// What a reader is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// Records of transactions that were committed, and no further than the first that is open still.
+    Committed,
+    /// Everything, also of transactions that are open or were aborted.
+    Uncommitted,
+}
+
+/// A reader of a whole topic, in no group.
 pub struct Reader {
+    topic: String,
     consumer: BaseConsumer,
     partitions: usize,
 }
 
 impl Reader {
-    pub fn new(topic: &str) -> Self {
+    pub fn new(address: &str, topic: &str, isolation: Isolation) -> Self {
+        let isolation = match isolation {
+            Isolation::Committed => "read_committed",
+            Isolation::Uncommitted => "read_uncommitted",
+        };
         let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", address())
+            .set("bootstrap.servers", address)
             .set("group.id", "jobico-tests-outside")
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
-            .set("isolation.level", "read_committed")
+            .set("isolation.level", isolation)
             .create()
             .expect("a consumer");
         let metadata = consumer.fetch_metadata(Some(topic), WAIT_MAX).expect("Kafka answers");
@@ -126,7 +149,16 @@ impl Reader {
             list.add_partition_offset(topic, i32::try_from(partition).unwrap(), Offset::Beginning).unwrap();
         }
         consumer.assign(&list).expect("it can be assigned");
-        Self { consumer, partitions }
+        Self { topic: topic.to_owned(), consumer, partitions }
+    }
+
+    /// Up to where it is shown each partition: to its last stable offset, or to its end.
+    pub fn ends(&self) -> Vec<i64> {
+        let end = |partition: usize| {
+            let partition = i32::try_from(partition).expect("few partitions");
+            self.consumer.fetch_watermarks(&self.topic, partition, WAIT_MAX).expect("Kafka answers").1
+        };
+        (0..self.partitions).map(end).collect()
     }
 
     /// What has been committed since the last call, up to the end of every partition.
@@ -138,6 +170,7 @@ impl Reader {
             match self.consumer.poll(POLL) {
                 Some(Ok(message)) => records.push(record(&message)),
                 Some(Err(KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition)),
+                Some(Err(KafkaError::MessageConsumption(code))) if AWAY.contains(&code) => {}
                 Some(Err(error)) => panic!("the reader failed: {error}"),
                 None => {}
             }
@@ -152,16 +185,13 @@ impl Reader {
             match polled {
                 Ok(message) => records.push(record(&message)),
                 Err(KafkaError::PartitionEOF(_)) => break,
+                // A broker that a test has killed or stopped: it comes back.
+                Err(KafkaError::MessageConsumption(code)) if AWAY.contains(&code) => break,
                 Err(error) => panic!("the reader failed: {error}"),
             }
         }
         records
     }
-}
-
-/// All committed records of a topic.
-pub fn read(topic: &str) -> Vec<Record> {
-    Reader::new(topic).read_to_end()
 }
 
 fn record(message: &impl Message) -> Record {
