@@ -122,6 +122,21 @@ impl Batch {
         self.slots.retain(|slot| keep(&topics[slot.topic as usize], slot.partition));
     }
 
+    /// Takes out the records of each partition from the offset on that stands in `from`.
+    pub fn cut(&mut self, from: &Positions) {
+        let from: HashMap<(u32, i32), i64> = from
+            .iter()
+            .filter_map(|(at, offset)| Some(((*self.topic_index.get(&at.topic)?, at.partition), *offset)))
+            .collect();
+        self.slots.retain(|slot| from.get(&(slot.topic, slot.partition)).is_none_or(|from| slot.offset < *from));
+    }
+
+    /// Adds a record of another batch.
+    pub fn push_record(&mut self, record: &Record<'_>) {
+        let (topic, partition, offset) = (record.topic(), record.partition(), record.offset());
+        self.push(topic, partition, offset, record.timestamp_ms(), record.key(), record.value(), record.headers());
+    }
+
     /// One past the last offset, per partition: what to commit once all records are done.
     #[must_use]
     pub fn next_offsets(&self) -> Positions {
@@ -267,6 +282,26 @@ mod tests {
         };
         assert_eq!(flat(batch.next_offsets()), [("a".into(), 0, 7), ("b".into(), 1, 10)]);
         assert_eq!(flat(batch.first_offsets()), [("a".into(), 0, 5), ("b".into(), 1, 9)]);
+    }
+
+    #[test]
+    fn a_record_moves_to_another_batch_whole() {
+        let (batch, mut other) = (batch(), Batch::new());
+        other.push_record(&batch.get(0).unwrap());
+        let (one, moved) = (batch.get(0).unwrap(), other.get(0).unwrap());
+        assert_eq!(
+            (moved.topic(), moved.offset(), moved.key(), moved.value()),
+            (one.topic(), 5, one.key(), one.value())
+        );
+        assert!(moved.headers().eq(one.headers()));
+    }
+
+    #[test]
+    fn cut_drops_what_follows_in_a_partition() {
+        let mut batch = batch();
+        let at = |topic: &str, partition| TopicPartition { topic: topic.into(), partition };
+        batch.cut(&Positions::from([(at("a", 0), 6), (at("b", 0), 0), (at("c", 0), 0)]));
+        assert_eq!(batch.iter().map(|record| record.offset()).collect::<Vec<_>>(), [5, 9]);
     }
 
     #[test]

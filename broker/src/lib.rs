@@ -67,7 +67,18 @@ pub struct TopicSpec {
     pub partitions: u32,
     /// What is thrown away.
     pub retention: Retention,
+    /// Bytes of its largest record, up to [`RECORD_BYTES_CAP`]; none = the log's default, [`RECORD_BYTES_DEFAULT`] or what
+    /// the operators of the cluster chose.
+    pub record_bytes_max: Option<u32>,
 }
+
+/// Bytes of the largest record of a topic that asks for no other limit: Kafka's default (`message.max.bytes` of the broker),
+/// in round numbers. Kafka counts a batch as it is sent, compressed; the logs of this process count key, value and headers.
+pub const RECORD_BYTES_DEFAULT: u32 = 1 << 20;
+
+/// The most that [`TopicSpec::record_bytes_max`] may ask for. Records in transactions may be as large, if their topic takes
+/// them.
+pub const RECORD_BYTES_CAP: u32 = 4 << 20;
 
 /// What a topic throws away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,7 +162,7 @@ pub trait Broker: Send + Sync + 'static {
     fn describe(&self) -> String;
 
     /// Makes the topics that do not exist yet; returns when each can be written and read. Topics that exist stay as they
-    /// are, but for partitions, which grow to what is asked.
+    /// are, but for their partitions and their largest record, which grow to what is asked.
     async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error>;
 
     /// The topics that exist.
@@ -202,7 +213,16 @@ pub trait Consumer: Send {
     /// Fills `batch` (cleared first) until a limit is met or nothing more is there, waiting at most `wait` for the first
     /// record and for none after it. Rebalances happen in here and nowhere else: records of a partition that was taken
     /// away are not in `batch`.
-    fn gather(&mut self, batch: &mut Batch, limits: &GatherLimits, wait: Duration) -> Result<(), Error>;
+    /// Partitions take turns, so that a long backlog in one does not hold the others up.
+    fn gather(&mut self, batch: &mut Batch, limits: &GatherLimits, wait: Duration) -> Result<(), Error> {
+        batch.clear();
+        self.gather_more(batch, limits, wait)
+    }
+
+    /// Adds to what is left in `batch` of earlier calls, until a limit is met or nothing more is there; it waits as
+    /// [`Consumer::gather`] does, and not at all where `batch` holds something. Records of a partition that was taken away
+    /// are taken out of `batch`.
+    fn gather_more(&mut self, batch: &mut Batch, limits: &GatherLimits, wait: Duration) -> Result<(), Error>;
 
     /// The partitions this member has now.
     fn assignment(&self) -> BTreeSet<TopicPartition>;

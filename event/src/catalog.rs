@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::contract::{Contract, Exports};
 use crate::digest::Digest;
 use crate::id::{EventId, FileName, JobId, QueueId, RuntimeId, TenantId};
+use crate::retry::Retry;
 
 /// A document of the catalog.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +79,9 @@ pub struct JobVersion {
     pub queues: Vec<Queue>,
     /// What it does with each of its events, chained ones among them.
     pub routes: Vec<Route>,
+    /// How its events are run again where their function failed; a version without it has the default.
+    #[serde(default)]
+    pub retry: Retry,
     /// The job file as it was sent.
     pub source: String,
 }

@@ -20,6 +20,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{EventId, FileName, JobId, PoolId, QueueId, RuntimeId, TenantId};
+use crate::retry::Retry;
 
 pub use resolve::{Function, Known, resolve};
 
@@ -65,6 +66,8 @@ pub struct JobFile {
     pub events: Vec<EventSpec>,
     /// The runtimes it defines, in the order of the file; at least one.
     pub runtimes: Vec<RuntimeSpec>,
+    /// How its events are run again where their function failed.
+    pub retry: Retry,
     /// The file's text, byte for byte.
     pub source: String,
 }

@@ -31,6 +31,7 @@ pub mod digest;
 pub mod dead_letter;
 pub mod function_log;
 pub mod result;
+pub mod retry;
 
 pub use digest::Digest;
 pub use id::{EventId, FileName, JobId, PoolId, QueueId, RuntimeId, TenantId};

@@ -1,6 +1,7 @@
 //! The names of topics, consumer groups, transactional ids and subjects. Nothing else in Jobico builds one.
 
 use crate::id::{FileName, QueueId, TenantId};
+use crate::retry::Tier;
 
 /// Schemas, in the format of Confluent's Schema Registry; compacted.
 pub const SCHEMAS: &str = "_schemas";
@@ -39,6 +40,18 @@ pub fn dead(tenant: &TenantId) -> String {
     format!("{tenant}.dead")
 }
 
+/// The topic of a pool in which events wait to be run again.
+#[must_use]
+pub fn retry(pool: &str, tier: Tier) -> String {
+    format!("jobico.{pool}.retry.{tier}")
+}
+
+/// The tier of a pool that a topic is, if it is one.
+#[must_use]
+pub fn tier_of(pool: &str, topic: &str) -> Option<Tier> {
+    topic.strip_prefix("jobico.")?.strip_prefix(pool)?.strip_prefix(".retry.")?.parse().ok()
+}
+
 /// The group of a pool's processors.
 #[must_use]
 pub fn processor_group(pool: &str) -> String {
@@ -74,5 +87,15 @@ mod tests {
         assert_eq!(tenant_of(&queue(&tenant, &QueueId::new("q").unwrap())), Some(tenant));
         assert_eq!(tenant_of(CATALOG), None);
         assert_eq!(tenant_of(SCHEMAS), None);
+    }
+
+    #[test]
+    fn a_tier_is_known_by_its_topic() {
+        for tier in Tier::ALL {
+            assert_eq!(tier_of("p", &retry("p", tier)), Some(tier));
+            assert_eq!(tier_of("q", &retry("p", tier)), None);
+        }
+        assert_eq!(tier_of("p", "p.retry.1s"), None);
+        assert_eq!(tier_of("p", "jobico.p.retry.2s"), None);
     }
 }

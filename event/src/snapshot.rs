@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::catalog::{Active, Document, FunctionVersion, JobVersion, Queue, Route, Tenant};
 use crate::id::{EventId, FileName, JobId, QueueId, TenantId};
+use crate::retry::Retry;
 use crate::schema::Schema;
 use crate::{Digest, name};
 
@@ -74,6 +75,8 @@ pub struct EventView {
     pub ok: Option<Onward>,
     /// The event that the function's own error becomes.
     pub error: Option<Onward>,
+    /// What becomes of it where its function fails.
+    pub retry: Arc<Retry>,
 }
 
 /// A function, at one moment.
@@ -364,6 +367,7 @@ impl Catalog {
                 key: route.key.clone(),
             })
         };
+        let retry = Arc::new(job.retry.clone());
         for route in &job.routes {
             let Some(schema) = self.schema(route) else { continue };
             let topic = name::queue(&job.tenant, &route.queue);
@@ -388,6 +392,7 @@ impl Catalog {
                 },
                 ok: onward(&route.ok),
                 error: onward(&route.error),
+                retry: retry.clone(),
             });
             tenant.events.insert(route.event.clone(), view.clone());
             let pool = pools.get(&route.queue).map_or(name::POOL_DEFAULT, |queue| &queue.pool);

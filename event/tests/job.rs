@@ -6,6 +6,7 @@ mod robust;
 mod yaml;
 
 use jobico_event::job::{self, Fault, JobFile, Place};
+use jobico_event::retry::{Ordering, Retry, Tier};
 
 /// The file of the guide, lower-case keys.
 pub const LOWER: &str = "\
@@ -330,7 +331,7 @@ fn lists_must_be_lists_and_hold_something() {
     assert_eq!(
         faults("id: a\ntenant: t\nqueues: []\njobs: {}\nruntimes:\n"),
         [
-            "line 3, column 9: queues: the list is empty, and a job needs at least one",
+            "line 3, column 9: queues: the list is empty, and at least one is needed",
             "line 4, column 7: jobs: a mapping is here, and it must be a list",
             "line 5, column 9: runtimes: it has no value, and one is required",
         ]
@@ -363,5 +364,30 @@ fn reserved_ids_are_refused() {
     assert_eq!(
         faults(&with("  - id: q3", "  - id: results"))[0],
         "line 8, column 9: queues[2].id: 'results' cannot stand here: 'results' is reserved"
+    );
+}
+
+#[test]
+fn a_job_says_how_its_events_are_run_again() {
+    let read = |retry: &str| job::parse(&format!("{LOWER}{retry}")).unwrap().retry;
+    assert_eq!(read(""), Retry::default());
+    assert_eq!(read("retry: {attempts: 1}\n"), Retry { attempts: 1, ..Retry::default() });
+    let whole = "retry:\n  attempts: 5\n  tiers: [10s, 1m]\n  ordering: key\n";
+    let tiers = vec![Tier::S10, Tier::M1];
+    assert_eq!(read(whole), Retry { attempts: 5, tiers, ordering: Ordering::Key });
+}
+
+#[test]
+fn everything_that_is_wrong_with_retries_is_said() {
+    let found = faults(&format!("{LOWER}retry:\n  attempts: 21\n  tiers: [2s]\n  ordering: strict\n  times: 3\n"));
+    let messages: Vec<_> = found.iter().map(|fault| fault.split_once(": ").unwrap().1).collect();
+    assert_eq!(
+        messages,
+        [
+            "retry.attempts: '21' must be a whole number from 1 to 20",
+            "retry.tiers[0]: '2s' is no wait: it is none of 1s, 10s, 1m and 10m",
+            "retry.ordering: 'strict' is not known: 'none' lets later events pass one that waits, 'key' keeps them behind it",
+            "retry.times: there is no key 'times'; is 'tiers' meant?",
+        ]
     );
 }

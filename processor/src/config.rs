@@ -27,6 +27,11 @@ pub struct Config {
     #[arg(long, env = "JOBICO_BATCH_BYTES_MAX", value_name = "BYTES", default_value_t = 16 << 20, value_parser = clap::value_parser!(u32).range(1024..=256 << 20))]
     pub batch_bytes_max: u32,
 
+    /// Time of one transaction, milliseconds of functions running: after it, what is gathered and not done waits for the
+    /// next. Tenants that have events in a transaction share its time equally.
+    #[arg(long, env = "JOBICO_BATCH_MS_MAX", value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(5..=10_000))]
+    pub batch_ms_max: u32,
+
     /// Longest call of a function, milliseconds, where its job sets none; also the most that a job may set.
     #[arg(long, env = "JOBICO_CALL_MS_MAX", value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(10..=60_000))]
     pub call_ms_max: u32,
@@ -42,6 +47,10 @@ pub struct Config {
     /// Instances of functions that are kept in this process.
     #[arg(long, env = "JOBICO_INSTANCES_MAX", value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub instances_max: u32,
+
+    /// Partitions of each topic in which failed events of the pool wait to be run again, where it is made here.
+    #[arg(long, env = "JOBICO_RETRY_PARTITIONS", value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub retry_partitions: u32,
 
     /// Partitions of the topic of what functions log, where it is made here.
     #[arg(long, env = "JOBICO_LOG_PARTITIONS", value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]

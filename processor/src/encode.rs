@@ -11,18 +11,21 @@ use jobico_event::{name, result::Status};
 use jobico_service::trace::Carried;
 use smallvec::SmallVec;
 
+use crate::arrival::Origin;
 use crate::decide::Action;
 use crate::function::LogLine;
+use crate::room;
 
 /// More headers than this go to the heap.
 const HEADERS_INLINE: usize = 20;
-/// How often a function has run on an event when its outcome is written: there are no retries yet.
-const ATTEMPTS: u32 = 1;
-
 /// The event that records are written because of.
 pub struct Source<'a> {
     /// Its record.
     pub record: Record<'a>,
+    /// Where it first stood.
+    pub origin: Origin<'a>,
+    /// How often its function was run, this time among them.
+    pub attempts: u32,
     /// Its `ce_id`, or one made from its coordinates.
     pub id: &'a str,
     /// The trace that it belongs to.
@@ -57,15 +60,21 @@ impl Headers {
     /// Coordinates of the source record, which make an id that is the same whenever the event is done again.
     fn add_id(&mut self, source: &Source<'_>, suffix: &str) {
         let start = self.text.len();
-        push_coordinates(&mut self.text, &source.record);
+        push_coordinates(&mut self.text, &source.origin);
         self.text.push_str(suffix);
         self.entries.push((header::CE_ID, start..self.text.len()));
     }
 
-    fn add_origin(&mut self, record: &Record<'_>) {
-        self.add_str(header::ORIGIN_TOPIC, record.topic());
-        self.add_number(header::ORIGIN_PARTITION, record.partition().unsigned_abs().into());
-        self.add_number(header::ORIGIN_OFFSET, record.offset().unsigned_abs());
+    fn add_origin(&mut self, origin: &Origin<'_>) {
+        self.add_str(header::ORIGIN_TOPIC, origin.topic);
+        self.add_number(header::ORIGIN_PARTITION, origin.partition.unsigned_abs().into());
+        self.add_number(header::ORIGIN_OFFSET, origin.offset.unsigned_abs());
+    }
+
+    fn add_cause(&mut self, cause: &Cause) {
+        self.add_str(header::ERROR_STAGE, cause.stage.as_str());
+        self.add_str(header::ERROR_CODE, cause.code);
+        self.add_str(header::ERROR_MESSAGE, clip(&cause.message, ERROR_MESSAGE_BYTES_MAX));
     }
 
     fn add_trace(&mut self, trace: &Carried) {
@@ -83,16 +92,16 @@ impl Headers {
 }
 
 /// `{topic}-{partition}-{offset}`: the id of an event whose producer gave it none.
-pub fn push_coordinates(text: &mut String, record: &Record<'_>) {
+pub fn push_coordinates(text: &mut String, origin: &Origin<'_>) {
     let mut digits = itoa::Buffer::new();
-    text.push_str(record.topic());
+    text.push_str(origin.topic);
     text.push('-');
-    text.push_str(digits.format(record.partition()));
+    text.push_str(digits.format(origin.partition));
     text.push('-');
-    text.push_str(digits.format(record.offset()));
+    text.push_str(digits.format(origin.offset));
 }
 
-/// Gives the record of `action` to `produce`.
+/// Gives the record of `action` to `produce`. A wait in place has none.
 ///
 /// # Errors
 /// What `produce` gave.
@@ -101,6 +110,7 @@ pub fn action<E>(
     action: &Action<'_>,
     source: &Source<'_>,
     event: &EventView,
+    pool: &str,
     produce: impl FnOnce(&Outgoing<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     match action {
@@ -109,7 +119,7 @@ pub fn action<E>(
             let key = source.record.key();
             produce(&Outgoing { topic: &event.results, key, value: *value, headers: &headers.slices() })
         }
-        Action::Event { onward, data } => {
+        Action::Event { onward, data, key } => {
             headers.begin();
             headers.add_str(header::CE_SPECVERSION, "1.0");
             headers.add_id(source, ".next");
@@ -117,11 +127,12 @@ pub fn action<E>(
             headers.add_str(header::CE_TYPE, onward.event.as_str());
             headers.add_str(header::CONTENT_TYPE, "application/json");
             headers.add_trace(source.trace);
-            let key = onward.key.as_deref().and_then(|pointer| jobico_event::key::record_key(pointer, data));
             let value = Some(&**data);
             produce(&Outgoing { topic: &onward.topic, key: key.as_deref(), value, headers: &headers.slices() })
         }
         Action::DeadLetter(cause) => dead_letter(headers, cause, source, &event.dead, Some(event), produce),
+        Action::Retry { tier, cause } => waiting(headers, cause, source, &name::retry(pool, *tier), produce),
+        Action::WaitInPlace { .. } => Ok(()),
     }
 }
 
@@ -136,13 +147,14 @@ fn result_headers(headers: &mut Headers, source: &Source<'_>, event: &EventView,
     headers.add_str(header::JOB, event.job.as_str());
     headers.add_str(header::FUNCTION, &event.function.label);
     headers.add_str(header::EVENT, source.id);
-    headers.add_origin(&source.record);
-    headers.add_number(header::ATTEMPTS, ATTEMPTS.into());
+    headers.add_origin(&source.origin);
+    headers.add_number(header::ATTEMPTS, source.attempts.into());
     headers.add_str(header::INDEX, "0/1");
     headers.add_trace(source.trace);
 }
 
-/// Gives the dead letter of an event to `produce`: its bytes, key and headers as they came, and the cause.
+/// Gives the dead letter of an event to `produce`: its bytes, key and headers as they came, and the cause. Of a record that
+/// is too large for a dead letter the cause alone, and where it stands.
 ///
 /// # Errors
 /// What `produce` gave.
@@ -155,16 +167,46 @@ pub fn dead_letter<E>(
     produce: impl FnOnce(&Outgoing<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     headers.begin();
-    headers.add_str(header::ERROR_STAGE, cause.stage.as_str());
-    headers.add_str(header::ERROR_CODE, cause.code);
-    headers.add_str(header::ERROR_MESSAGE, clip(&cause.message, ERROR_MESSAGE_BYTES_MAX));
-    headers.add_origin(&source.record);
-    headers.add_str(header::EVENT, source.id);
-    headers.add_number(header::ATTEMPTS, ATTEMPTS.into());
+    headers.add_cause(cause);
+    headers.add_origin(&source.origin);
+    headers.add_str(header::EVENT, clip(source.id, EVENT_ID_BYTES_MAX));
+    headers.add_number(header::ATTEMPTS, source.attempts.into());
     if let Some(event) = event {
         headers.add_str(header::JOB, event.job.as_str());
         headers.add_str(header::FUNCTION, &event.function.label);
     }
+    if room::fits_as_it_came(&source.record) {
+        return as_it_came(headers, source, topic, produce);
+    }
+    let bytes = source.record.value().map_or(0, <[u8]>::len);
+    headers.add_number(header::LEFT_BYTES, u64::try_from(bytes).unwrap_or(u64::MAX));
+    let key = source.record.key().filter(|key| key.len() <= room::CARRIED_BYTES_MAX);
+    produce(&Outgoing { topic, key, value: None, headers: &headers.slices() })
+}
+
+/// Gives the record of an event that waits in a tier to `produce`: its bytes, key and headers as they came, beside them
+/// where it first stood, how often it was run, and why it failed last.
+fn waiting<E>(
+    headers: &mut Headers,
+    cause: &Cause,
+    source: &Source<'_>,
+    topic: &str,
+    produce: impl FnOnce(&Outgoing<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    headers.begin();
+    headers.add_cause(cause);
+    headers.add_origin(&source.origin);
+    headers.add_number(header::ATTEMPTS, source.attempts.into());
+    as_it_came(headers, source, topic, produce)
+}
+
+/// The source's record with headers of ours beside its own, of which those of the same names are left out.
+fn as_it_came<E>(
+    headers: &Headers,
+    source: &Source<'_>,
+    topic: &str,
+    produce: impl FnOnce(&Outgoing<'_>) -> Result<(), E>,
+) -> Result<(), E> {
     let ours = headers.slices();
     let theirs = source.record.headers().filter(|(name, _)| ours.iter().all(|(our, _)| our != name));
     let all: SmallVec<[(&str, &[u8]); HEADERS_INLINE]> = theirs.chain(ours.iter().copied()).collect();
@@ -173,6 +215,9 @@ pub fn dead_letter<E>(
 
 /// Bytes of a dead letter's message: twenty violations with their pointers fit.
 const ERROR_MESSAGE_BYTES_MAX: usize = 4 << 10;
+
+/// Bytes of the event's id on a dead letter: what the recorder takes of ids.
+const EVENT_ID_BYTES_MAX: usize = 8 << 10;
 
 /// The longest start of `text` within `bytes_max` that ends at a character.
 fn clip(text: &str, bytes_max: usize) -> &str {
@@ -199,9 +244,9 @@ pub fn log_line<E>(
         level: line.level,
         message: line.message.clone(),
         line: u32::try_from(index).unwrap_or(u32::MAX),
-        topic: source.record.topic().to_string(),
-        partition: source.record.partition(),
-        offset: source.record.offset(),
+        topic: source.origin.topic.to_owned(),
+        partition: source.origin.partition,
+        offset: source.origin.offset,
         at: String::new(),
     };
     let value = serde_json::to_vec(&record).expect("a line holds strings and numbers alone, which JSON can write");

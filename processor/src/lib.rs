@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! worker ── gather ─► readiness ─► begin ─► step: decode ─► schema ─► function ─► decide ─► encode ─► commit
-//!   ▲                    │ function not there yet: its partitions wait                                 │
+//!   ▲                    │ function not there yet, retry not due: its partition waits                  │
 //!   └────────────────────┴──────── abort, rewind to where the batch began ◄────── any error ───────────┘
 //! ```
 //!
@@ -18,8 +18,11 @@ pub mod metrics;
 
 pub mod worker;
 
-pub mod batch;
+pub mod arrival;
 pub mod readiness;
+
+pub mod batch;
+pub mod turns;
 
 pub mod step;
 
@@ -28,14 +31,17 @@ pub mod library;
 
 pub mod decide;
 pub mod outcome;
+pub mod room;
 
 pub mod encode;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jobico_broker::{Broker, Retention, TopicSpec};
 use jobico_catalog::{Artifacts, Handle};
-use jobico_event::name;
+use jobico_event::retry::Tier;
+use jobico_event::{dead_letter, name};
 use jobico_service::{BoxError, Frame};
 
 pub use config::Config;
@@ -52,9 +58,20 @@ pub async fn start(
     catalog: Handle,
     artifacts: Artifacts,
 ) -> Result<(), BoxError> {
-    let log =
-        TopicSpec { name: name::LOG.to_owned(), partitions: config.log_partitions, retention: Retention::Default };
-    broker.ensure_topics(&[log]).await?;
+    let log = TopicSpec {
+        name: name::LOG.to_owned(),
+        partitions: config.log_partitions,
+        retention: Retention::Default,
+        record_bytes_max: None,
+    };
+    let tier = |tier| TopicSpec {
+        name: name::retry(&config.pool, tier),
+        partitions: config.retry_partitions,
+        retention: Retention::Default,
+        record_bytes_max: Some(dead_letter::RECORD_BYTES_MAX),
+    };
+    let topics: Vec<TopicSpec> = Tier::ALL.map(tier).into_iter().chain([log]).collect();
+    broker.ensure_topics(&topics).await?;
     let metrics = metrics::Metrics::new(&frame.metrics)?;
     let limits = config.limits();
     let library = library::Library::new(&limits, config.workers(), artifacts)?;
@@ -65,6 +82,7 @@ pub async fn start(
             transactional_id: name::transactional_id(&config.pool, instance, index),
             pool: config.pool.clone(),
             gather: config.gather_limits(),
+            batch_time: Duration::from_millis(config.batch_ms_max.into()),
             limits: limits.clone(),
             traces: frame.traces,
             broker: broker.clone(),

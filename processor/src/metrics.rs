@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jobico_event::TenantId;
 use jobico_event::dead_letter::Cause;
+use jobico_event::retry::Tier;
 use prometheus::{CounterVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::outcome::Outcome;
@@ -16,6 +17,8 @@ pub struct Metrics {
     pub events: IntCounterVec,
     /// Dead letters, by stage and code.
     pub dead_letters: IntCounterVec,
+    /// Failed events that wait to be run again, by how long.
+    pub retries: IntCounterVec,
     /// Seconds spent in functions, by tenant.
     pub function_seconds: CounterVec,
     /// Events in a transaction.
@@ -57,6 +60,10 @@ impl Metrics {
                 Opts::new("jobico_processor_dead_letters_total", "Dead letters written"),
                 &["stage", "code"],
             )?,
+            retries: IntCounterVec::new(
+                Opts::new("jobico_processor_retries_total", "Failed events that wait to be run again"),
+                &["tier"],
+            )?,
             function_seconds: CounterVec::new(
                 Opts::new("jobico_processor_function_seconds_total", "Time spent in functions"),
                 &["tenant"],
@@ -69,9 +76,10 @@ impl Metrics {
             instances: IntGauge::new("jobico_processor_instances", "Instances of functions kept")?,
             rebuilds: IntCounter::new("jobico_processor_rebuilds_total", "Members made anew after an error")?,
         };
-        let all: [Box<dyn prometheus::core::Collector>; 10] = [
+        let all: [Box<dyn prometheus::core::Collector>; 11] = [
             Box::new(metrics.events.clone()),
             Box::new(metrics.dead_letters.clone()),
+            Box::new(metrics.retries.clone()),
             Box::new(metrics.function_seconds.clone()),
             Box::new(metrics.batch_events.clone()),
             Box::new(metrics.batch_seconds.clone()),
@@ -99,6 +107,9 @@ impl Metrics {
         for ((stage, code), count) in tally.dead.drain() {
             self.dead_letters.with_label_values(&[stage, code]).inc_by(count);
         }
+        for (tier, count) in tally.retries.drain() {
+            self.retries.with_label_values(&[tier.as_str()]).inc_by(count);
+        }
         self.instances_made.inc_by(std::mem::take(&mut tally.instances_made));
     }
 }
@@ -108,6 +119,7 @@ impl Metrics {
 pub struct Tally {
     tenants: HashMap<TenantId, Counts>,
     dead: HashMap<(&'static str, &'static str), u64>,
+    retries: HashMap<Tier, u64>,
     /// Instances made.
     pub instances_made: u64,
 }
@@ -128,8 +140,8 @@ impl Tally {
         match outcome {
             Outcome::Answered { code: 0 } => counts.ok += 1,
             Outcome::Answered { .. } => counts.error += 1,
-            // Counted with their cause, by `count_dead`.
-            Outcome::Failed(_) | Outcome::Refused(_) => {}
+            // Counted by what becomes of them, in `count_dead` and `count_retry`.
+            Outcome::Failed { .. } | Outcome::Refused(_) => {}
         }
     }
 
@@ -137,6 +149,11 @@ impl Tally {
     pub fn count_dead(&mut self, tenant: &TenantId, cause: &Cause) {
         self.counts(tenant).dead += 1;
         *self.dead.entry((cause.stage.as_str(), cause.code)).or_default() += 1;
+    }
+
+    /// Counts an event that waits to be run again.
+    pub fn count_retry(&mut self, tier: Tier) {
+        *self.retries.entry(tier).or_default() += 1;
     }
 
     /// Forgets what was counted: the batch does not count.

@@ -11,9 +11,23 @@ pub enum Outcome {
         code: u64,
     },
     /// The function did not answer, or not by its contract; its instance is gone.
-    Failed(Cause),
+    Failed {
+        /// Why.
+        cause: Cause,
+        /// Whether another run may end otherwise.
+        prospect: Prospect,
+    },
     /// The event never reached a function: it cannot be read, is of no known type, or breaks its schema.
     Refused(Cause),
+}
+
+/// What may be expected of another run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prospect {
+    /// It may go well.
+    Open,
+    /// It would fail for the same reason: the module itself is at fault.
+    None,
 }
 
 /// What a function answered beside its code.

@@ -1,77 +1,162 @@
-//! Partitions that wait: for a module that is being compiled, or for a job to come into force.
+//! Partitions that wait: for a module that is being compiled, for a job to come into force, or for their time.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use jobico_broker::{Batch, Consumer, Error, Positions, TopicPartition};
+use jobico_broker::{Batch, Consumer, Error, Positions, Record, TopicPartition};
 
-/// The partitions held back, and since which state of the world.
-#[derive(Debug, Default)]
-pub struct Waiting {
-    partitions: BTreeSet<TopicPartition>,
-    since: Since,
+/// When a record can be run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// Now.
+    Now,
+    /// Once it is this late, milliseconds since 1970.
+    At(i64),
+    /// Once something has changed: the catalog, or a module is settled.
+    AfterChange,
 }
 
-/// What partitions wait for a change of.
+/// The state of the world that partitions wait for a change of.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Since {
+pub struct State {
     /// The catalog's revision.
     pub revision: u64,
     /// How many modules were settled.
     pub settled: u64,
 }
 
+/// The partitions held back, and until when.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    held: BTreeMap<TopicPartition, Until>,
+    /// How often the head of a partition that waits in place was run, by its offset. A member that takes the partition
+    /// over begins anew: what was not committed is known to nobody else.
+    attempts: BTreeMap<TopicPartition, (i64, u32)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Until {
+    Change(State),
+    Time(i64),
+}
+
+/// An event that waits in place, and all behind it with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// Its partition.
+    pub partition: TopicPartition,
+    /// Its offset.
+    pub offset: i64,
+    /// How often it was run.
+    pub attempts: u32,
+    /// Until when, milliseconds since 1970.
+    pub until_ms: i64,
+}
+
 impl Waiting {
-    /// Takes the records of topics that are not `ready` out of the batch, and holds their partitions back.
+    /// Takes what cannot be run yet out of the batch, and holds its partitions back. In a partition, all that stands
+    /// behind a record waits with it.
     ///
     /// # Errors
-    /// The log's.
+    /// The log's; the batch is as it was then.
     pub fn hold_back(
         &mut self,
         batch: &mut Batch,
         member: &mut dyn Consumer,
-        now: Since,
-        mut ready: impl FnMut(&str) -> bool,
+        state: State,
+        readiness: impl FnMut(&Record<'_>) -> Readiness,
     ) -> Result<(), Error> {
-        let mut present = vec![None; batch.topics().len()];
-        for record in batch.iter() {
-            let topic = &mut present[record.topic_index()];
-            if topic.is_none() {
-                *topic = Some(ready(record.topic()));
-            }
-        }
-        if present.iter().all(|ready| *ready != Some(false)) {
+        let late = late(batch, readiness);
+        if late.is_empty() {
             return Ok(());
         }
-        let firsts = batch.first_offsets();
-        let late: BTreeSet<String> = batch
-            .topics()
-            .iter()
-            .zip(&present)
-            .filter(|(_, ready)| **ready == Some(false))
-            .map(|(topic, _)| topic.to_string())
-            .collect();
-        let held: Positions = firsts.into_iter().filter(|(partition, _)| late.contains(&*partition.topic)).collect();
-        batch.retain(|topic, _| !late.contains(topic));
-        let partitions: Vec<TopicPartition> = held.keys().cloned().collect();
+        let heads: Positions = late.iter().map(|(partition, (offset, _))| (partition.clone(), *offset)).collect();
+        let partitions: Vec<TopicPartition> = heads.keys().cloned().collect();
         member.pause(&partitions)?;
-        member.rewind(&held)?;
-        self.partitions.extend(partitions);
-        self.since = now;
+        member.rewind(&heads)?;
+        batch.cut(&heads);
+        for (partition, (_, readiness)) in late {
+            let until = match readiness {
+                Readiness::At(ms) => Until::Time(ms),
+                Readiness::AfterChange | Readiness::Now => Until::Change(state),
+            };
+            self.held.insert(partition, until);
+        }
         Ok(())
     }
 
-    /// Lets all partitions go on, where something has changed since they were held back: each is looked at again.
+    /// Lets events wait in place, once what comes before them is committed.
+    ///
+    /// # Errors
+    /// The log's; the member must be made anew then, since it has read past them.
+    pub fn wait_in_place(&mut self, waits: Vec<Wait>, member: &mut dyn Consumer) -> Result<(), Error> {
+        if waits.is_empty() {
+            return Ok(());
+        }
+        let heads: Positions = waits.iter().map(|wait| (wait.partition.clone(), wait.offset)).collect();
+        let partitions: Vec<TopicPartition> = heads.keys().cloned().collect();
+        member.pause(&partitions)?;
+        member.rewind(&heads)?;
+        for wait in waits {
+            self.held.insert(wait.partition.clone(), Until::Time(wait.until_ms));
+            self.attempts.insert(wait.partition, (wait.offset, wait.attempts));
+        }
+        Ok(())
+    }
+
+    /// How often an event was run that waited in place.
+    #[must_use]
+    pub fn attempts(&self, record: &Record<'_>) -> u32 {
+        // Nearly always: no event waits.
+        if self.attempts.is_empty() {
+            return 0;
+        }
+        let at = TopicPartition { topic: record.topic().clone(), partition: record.partition() };
+        self.attempts.get(&at).filter(|(offset, _)| *offset == record.offset()).map_or(0, |(_, attempts)| *attempts)
+    }
+
+    /// Forgets the attempts of events that are done.
+    pub fn forget_done(&mut self, committed: &Positions) {
+        self.attempts.retain(|at, (offset, _)| committed.get(at).is_none_or(|next| next <= offset));
+    }
+
+    /// Lets partitions go on whose time has come, or for which something has changed: each is looked at again.
     ///
     /// # Errors
     /// The log's.
-    pub fn let_go(&mut self, member: &mut dyn Consumer, now: Since) -> Result<(), Error> {
-        if self.partitions.is_empty() || self.since == now {
+    pub fn let_go(&mut self, member: &mut dyn Consumer, state: State, now_ms: i64) -> Result<(), Error> {
+        let over = |until: &Until| match until {
+            Until::Change(since) => *since != state,
+            Until::Time(ms) => *ms <= now_ms,
+        };
+        if !self.held.values().any(over) {
             return Ok(());
         }
         let owned = member.assignment();
-        let partitions: Vec<TopicPartition> = self.partitions.intersection(&owned).cloned().collect();
+        let over: Vec<TopicPartition> =
+            self.held.iter().filter(|(_, until)| over(until)).map(|(partition, _)| partition.clone()).collect();
+        let partitions: Vec<TopicPartition> = over.iter().filter(|at| owned.contains(at)).cloned().collect();
         member.resume(&partitions)?;
-        self.partitions.clear();
+        for partition in over {
+            self.held.remove(&partition);
+        }
+        self.attempts.retain(|partition, _| owned.contains(partition));
         Ok(())
     }
+}
+
+/// The first record of each partition that cannot be run yet.
+fn late(
+    batch: &Batch,
+    mut readiness: impl FnMut(&Record<'_>) -> Readiness,
+) -> BTreeMap<TopicPartition, (i64, Readiness)> {
+    let mut late = BTreeMap::new();
+    for record in batch.iter() {
+        let ready = readiness(&record);
+        if ready == Readiness::Now {
+            continue;
+        }
+        let at = TopicPartition { topic: record.topic().clone(), partition: record.partition() };
+        late.entry(at).or_insert((record.offset(), ready));
+    }
+    late
 }

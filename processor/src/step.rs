@@ -6,23 +6,27 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hashlink::LruCache;
-use jobico_broker::{Error, Record, Transactor};
+use jobico_broker::{Error, Transactor};
 use jobico_event::dead_letter::{Cause, Stage};
-use jobico_event::decode::{Decoded, decode};
+use jobico_event::decode::{DecodeError, Decoded, decode};
+use jobico_event::retry::{Ordering, Tier};
 use jobico_event::snapshot::{EventView, QueueView};
-use jobico_event::{Digest, Violation, name};
+use jobico_event::{Digest, TenantId, Violation, name};
 use jobico_service::trace::Carried;
 
+use crate::arrival::Arrival;
 use crate::config::Limits;
 use crate::decide::{Action, decide};
 use crate::encode::{self, Headers, Source};
 use crate::function::{Fault, Instance, Module};
 use crate::library::{Library, Lookup};
 use crate::metrics::Tally;
-use crate::outcome::{Outcome, Output};
+use crate::outcome::{Outcome, Output, Prospect};
+use crate::room;
 
 /// What a worker keeps from event to event.
 pub struct Stepper {
+    pool: String,
     limits: Limits,
     library: Library,
     modules: HashMap<Digest, Result<Arc<Module>, Fault>>,
@@ -31,8 +35,18 @@ pub struct Stepper {
     event_id: String,
     headers: Headers,
     traces: bool,
+    function_time: Duration,
     /// What was counted since the last commit.
     pub tally: Tally,
+}
+
+/// What became of an event's place in its partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is done: its offset can be committed.
+    Done,
+    /// It stays where it is for this long, and what stands behind it with it.
+    WaitInPlace(Tier),
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -42,10 +56,11 @@ struct InstanceKey {
 }
 
 impl Stepper {
-    /// A stepper that keeps at most `instances_max` instances.
+    /// A stepper for a pool's events that keeps at most `instances_max` instances.
     #[must_use]
-    pub fn new(limits: Limits, library: Library, instances_max: usize, traces: bool) -> Self {
+    pub fn new(pool: &str, limits: Limits, library: Library, instances_max: usize, traces: bool) -> Self {
         Self {
+            pool: pool.to_owned(),
             limits,
             library,
             modules: HashMap::new(),
@@ -54,6 +69,7 @@ impl Stepper {
             event_id: String::new(),
             headers: Headers::default(),
             traces,
+            function_time: Duration::ZERO,
             tally: Tally::default(),
         }
     }
@@ -64,47 +80,96 @@ impl Stepper {
         self.instances.len()
     }
 
-    /// Does what follows from one record of `queue`, within the member's open transaction.
+    /// How long functions ran since this was asked last.
+    pub fn take_function_time(&mut self) -> Duration {
+        std::mem::take(&mut self.function_time)
+    }
+
+    /// Does what follows from one event of `queue`, within the member's open transaction.
     ///
     /// # Errors
     /// The log's, from producing: the transaction has to be aborted.
-    pub fn step(&mut self, record: Record<'_>, queue: &QueueView, member: &mut dyn Transactor) -> Result<(), Error> {
-        let decoded = decode(record.value(), record.headers());
+    pub fn step(
+        &mut self,
+        arrival: Arrival<'_>,
+        queue: &QueueView,
+        member: &mut dyn Transactor,
+    ) -> Result<Verdict, Error> {
+        self.with_id(arrival, |this, decoded, id| {
+            let known = decoded.map_err(|error| undecodable(&error)).and_then(|decoded| {
+                match queue.event(decoded.event.as_deref()) {
+                    Some(event) => Ok((decoded, event)),
+                    None => Err(unknown_event(queue, decoded.event.as_deref())),
+                }
+            });
+            match known {
+                Ok((decoded, event)) => this.run(arrival, &decoded, event, queue, id, member),
+                Err(cause) => this.give_up(arrival, &queue.tenant, &cause, id, member),
+            }
+        })
+    }
+
+    /// Does what follows from an event that came back from a tier to find its job gone.
+    ///
+    /// # Errors
+    /// As [`Stepper::step`].
+    pub fn step_homeless(
+        &mut self,
+        arrival: Arrival<'_>,
+        tenant: &TenantId,
+        member: &mut dyn Transactor,
+    ) -> Result<Verdict, Error> {
+        let message =
+            format!("no job in force reads '{}' any more; one did before it had to wait", arrival.origin.topic);
+        let cause = Cause { stage: Stage::Validate, code: "unknown_event", message: message.into() };
+        self.with_id(arrival, |this, _, id| this.give_up(arrival, tenant, &cause, id, member))
+    }
+
+    /// Reads the record, and finds the event's id: its `ce_id`, or one made from where it first stood.
+    fn with_id<T>(
+        &mut self,
+        arrival: Arrival<'_>,
+        then: impl FnOnce(&mut Self, Result<Decoded<'_>, DecodeError>, &str) -> T,
+    ) -> T {
+        let decoded = decode(arrival.record.value(), arrival.record.headers());
         let mut id = std::mem::take(&mut self.event_id);
         id.clear();
         match decoded.as_ref().ok().and_then(|decoded| decoded.id.as_deref()) {
             Some(given) => id.push_str(given),
-            None => encode::push_coordinates(&mut id, &record),
+            None => encode::push_coordinates(&mut id, &arrival.origin),
         }
-        let result = self.step_with_id(record, queue, decoded.map_err(|error| undecodable(&error)), &id, member);
+        let done = then(self, decoded, &id);
         self.event_id = id;
-        result
+        done
     }
 
-    fn step_with_id(
+    /// Writes the dead letter of an event that reaches no function.
+    fn give_up(
         &mut self,
-        record: Record<'_>,
-        queue: &QueueView,
-        decoded: Result<Decoded<'_>, Cause>,
+        Arrival { record, origin, attempts }: Arrival<'_>,
+        tenant: &TenantId,
+        cause: &Cause,
         id: &str,
         member: &mut dyn Transactor,
-    ) -> Result<(), Error> {
-        let known = decoded.and_then(|decoded| match queue.event(decoded.event.as_deref()) {
-            Some(event) => Ok((decoded, event)),
-            None => Err(unknown_event(queue, decoded.event.as_deref())),
-        });
-        let (decoded, event) = match known {
-            Ok(known) => known,
-            Err(cause) => {
-                self.tally.count_dead(&queue.tenant, &cause);
-                let source = Source { record, id, trace: &Carried::default() };
-                let topic = name::dead(&queue.tenant);
-                return encode::dead_letter(&mut self.headers, &cause, &source, &topic, None, |out| {
-                    member.produce(out)
-                });
-            }
-        };
-        let span = self.span(&decoded, event, id);
+    ) -> Result<Verdict, Error> {
+        self.tally.count_dead(tenant, cause);
+        let source = Source { record, origin, attempts: attempts + 1, id, trace: &Carried::default() };
+        encode::dead_letter(&mut self.headers, cause, &source, &name::dead(tenant), None, |out| member.produce(out))?;
+        Ok(Verdict::Done)
+    }
+
+    /// Runs the event's function, and does what follows.
+    fn run(
+        &mut self,
+        arrival: Arrival<'_>,
+        decoded: &Decoded<'_>,
+        event: &EventView,
+        queue: &QueueView,
+        id: &str,
+        member: &mut dyn Transactor,
+    ) -> Result<Verdict, Error> {
+        let Arrival { record, origin, attempts } = arrival;
+        let span = self.span(decoded, event, id);
         let carried = Carried::new(decoded.traceparent, decoded.tracestate);
         let trace = match &span {
             None => carried,
@@ -114,25 +179,46 @@ impl Stepper {
             }
         };
         let _entered = span.as_ref().map(tracing::Span::enter);
-        let source = Source { record, id, trace: &trace };
+        let source = Source { record, origin, attempts: attempts + 1, id, trace: &trace };
+        if let Some(cause) = room::too_much_to_carry(&record, id, &trace) {
+            return self.give_up(arrival, &queue.tenant, &cause, id, member);
+        }
         let mut output = std::mem::take(&mut self.output);
         let started = Instant::now();
         let (outcome, answer) = self.outcome(&decoded.data, event, &mut output, &source, queue, member)?;
-        self.tally.count(&queue.tenant, &outcome, started.elapsed());
+        let function_time = started.elapsed();
+        self.function_time += function_time;
+        self.tally.count(&queue.tenant, &outcome, function_time);
         let output_view = match answer {
             Some(bytes) if bytes > self.limits.output_bytes => Output::TooLarge { bytes },
             Some(_) => Output::Bytes(&output),
             None => Output::Nothing,
         };
-        let (headers, tally) = (&mut self.headers, &mut self.tally);
-        let acted = decide(outcome, event, output_view, |action| {
-            if let Action::DeadLetter(cause) = &action {
-                tally.count_dead(&queue.tenant, cause);
+        let outcome = match outcome {
+            // There is no tier that it could wait in.
+            Outcome::Failed { cause, prospect: Prospect::Open }
+                if event.retry.ordering == Ordering::None && !room::fits_as_it_came(&record) =>
+            {
+                Outcome::Failed { cause, prospect: Prospect::None }
             }
-            encode::action(headers, &action, &source, event, |out| member.produce(out))
+            outcome => outcome,
+        };
+        let event_bytes_max = self.limits.output_bytes + room::CARRIED_BYTES_MAX;
+        let (headers, tally, pool, mut verdict) = (&mut self.headers, &mut self.tally, &self.pool, Verdict::Done);
+        let acted = decide(outcome, source.attempts, event, output_view, event_bytes_max, |action| {
+            match &action {
+                Action::DeadLetter(cause) => tally.count_dead(&queue.tenant, cause),
+                Action::Retry { tier, .. } => tally.count_retry(*tier),
+                Action::WaitInPlace { tier, .. } => {
+                    tally.count_retry(*tier);
+                    verdict = Verdict::WaitInPlace(*tier);
+                }
+                Action::Result { .. } | Action::Event { .. } => {}
+            }
+            encode::action(headers, &action, &source, event, pool, |out| member.produce(out))
         });
         self.output = output;
-        acted
+        acted.map(|()| verdict)
     }
 
     /// Checks the event and runs its function. Beside the outcome: how many bytes it answered, none where there was no
@@ -157,7 +243,7 @@ impl Stepper {
         let key = InstanceKey { digest: event.function.digest, main: event.function.main.clone() };
         let instance = match self.instance(&key, deadline) {
             Ok(instance) => instance,
-            Err(fault) => return Ok((Outcome::Failed(fault.cause()), None)),
+            Err(fault) => return Ok((failed(&fault), None)),
         };
         let answer = instance.call(valid.bytes(), deadline, output);
         let logged: Result<(), Error> = instance.log().iter().enumerate().try_for_each(|(index, line)| {
@@ -169,7 +255,7 @@ impl Stepper {
         logged?;
         Ok(match answer {
             Ok(answer) => (Outcome::Answered { code: answer.code }, answer.has_output.then_some(answer.output_bytes)),
-            Err(fault) => (Outcome::Failed(fault.cause()), None),
+            Err(fault) => (failed(&fault), None),
         })
     }
 
@@ -222,7 +308,11 @@ impl Stepper {
     }
 }
 
-fn undecodable(error: &jobico_event::decode::DecodeError) -> Cause {
+fn failed(fault: &Fault) -> Outcome {
+    Outcome::Failed { cause: fault.cause(), prospect: fault.prospect() }
+}
+
+fn undecodable(error: &DecodeError) -> Cause {
     Cause { stage: Stage::Validate, code: "undecodable", message: error.to_string().into() }
 }
 

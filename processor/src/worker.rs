@@ -6,26 +6,33 @@
 //!    └────── rebuilding ◄───┘ drop the member and join again
 //! ```
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use jobico_broker::{Batch, Broker, Class, Error, GatherLimits, Membership, Transactor};
+use jobico_broker::{Batch, Broker, Class, Error, GatherLimits, Membership, Record, TopicPartition, Transactor};
 use jobico_catalog::Handle;
+use jobico_event::name;
+use jobico_event::retry::Tier;
 use jobico_service::BoxError;
 use jobico_service::health::Component;
 use tokio_util::sync::CancellationToken;
 
+use crate::arrival::{Lane, Lanes, Origin, due_ms};
 use crate::batch;
 use crate::config::Limits;
 use crate::library::Library;
 use crate::metrics::Metrics;
-use crate::readiness::{Since, Waiting};
+use crate::readiness::{Readiness, State, Waiting};
 use crate::step::Stepper;
+use crate::turns::Turns;
 
 /// How long a worker waits for events at most; a new catalog, a compiled module and a stop are noticed after it.
 const GATHER_WAIT: Duration = Duration::from_millis(50);
 /// The first wait after an error; it doubles with each error in a row.
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
+/// Events that are gathered and not done, as multiples of what one batch takes: beyond that, no more are gathered.
+const LEFT_BATCHES_MAX: usize = 4;
 /// The longest wait after an error.
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
@@ -41,6 +48,8 @@ pub struct Worker {
     pub pool: String,
     /// How much one batch takes.
     pub gather: GatherLimits,
+    /// How long functions run in one batch.
+    pub batch_time: Duration,
     /// What one call may use.
     pub limits: Limits,
     /// Whether traced events get spans.
@@ -74,7 +83,8 @@ impl Worker {
     /// None today; the signature is that of a task.
     pub fn run(self) -> Result<(), BoxError> {
         let instances_max = self.library.instances_max_per_worker();
-        let mut stepper = Stepper::new(self.limits.clone(), self.library.clone(), instances_max, self.traces);
+        let mut stepper =
+            Stepper::new(&self.pool, self.limits.clone(), self.library.clone(), instances_max, self.traces);
         let mut backoff = Backoff::default();
         while !self.stop.is_cancelled() {
             match self.join() {
@@ -101,18 +111,17 @@ impl Worker {
     }
 
     fn work(&self, member: &mut dyn Transactor, stepper: &mut Stepper, backoff: &mut Backoff) -> End {
-        let (mut batch, mut waiting) = (Batch::new(), Waiting::default());
-        let mut subscribed = None;
+        let mut desk = Desk::new(self.batch_time);
         loop {
             if self.stop.is_cancelled() {
                 return End::Stopped;
             }
-            match self.turn(member, stepper, &mut batch, &mut waiting, &mut subscribed) {
+            match self.turn(member, stepper, &mut desk) {
                 Ok(()) => backoff.reset(),
                 Err(error) => {
                     self.metrics.aborts.with_label_values(&[&error.class.to_string()]).inc();
                     stepper.tally.clear();
-                    if let Err(error) = recover(member, &batch, error) {
+                    if let Err(error) = recover(member, &mut desk.batch, error) {
                         return End::Broken(error);
                     }
                     self.pause(backoff.next());
@@ -122,34 +131,36 @@ impl Worker {
     }
 
     /// One turn: follow the catalog, gather a batch, do it.
-    fn turn(
-        &self,
-        member: &mut dyn Transactor,
-        stepper: &mut Stepper,
-        batch: &mut Batch,
-        waiting: &mut Waiting,
-        subscribed: &mut Option<u64>,
-    ) -> Result<(), Error> {
+    fn turn(&self, member: &mut dyn Transactor, stepper: &mut Stepper, desk: &mut Desk) -> Result<(), Error> {
+        let Desk { batch, spare, left, waiting, turns, subscribed } = desk;
         // The revision is read before the snapshot: a swap between the two is seen in the next turn at the latest.
-        let now = Since { revision: self.catalog.revision(), settled: self.library.settled() };
+        let state = State { revision: self.catalog.revision(), settled: self.library.settled() };
         let snapshot = self.catalog.load();
-        batch.clear();
-        if *subscribed != Some(now.revision) {
-            member.subscribe(&snapshot.topics_of_pool(&self.pool))?;
-            *subscribed = Some(now.revision);
+        if *subscribed != Some(state.revision) {
+            let mut topics = snapshot.topics_of_pool(&self.pool);
+            topics.extend(Tier::ALL.map(|tier| name::retry(&self.pool, tier)));
+            member.subscribe(&topics)?;
+            *subscribed = Some(state.revision);
         }
-        waiting.let_go(member, now)?;
-        member.gather(batch, &self.gather, GATHER_WAIT)?;
+        hold_left(left, batch, member)?;
+        waiting.let_go(member, state, now_ms())?;
+        member.gather_more(batch, &more_than(batch, &self.gather), GATHER_WAIT)?;
         stepper.release_modules();
-        waiting
-            .hold_back(batch, member, now, |topic| snapshot.queue(topic).is_some_and(|queue| stepper.prepare(queue)))?;
+        let (lanes, now_ms) = (Lanes::of(batch, &snapshot, &self.pool), now_ms());
+        let mut queues = Queues::new(batch.topics().len());
+        waiting.hold_back(batch, member, state, |record| queues.readiness(record, &lanes, stepper, now_ms))?;
         if batch.is_empty() {
             return Ok(());
         }
-        batch::run(batch, &snapshot, stepper, member, &self.metrics)?;
+        let done = batch::run(batch, &lanes, waiting, turns, stepper, member, &self.metrics, now_ms)?;
         self.metrics.take_over(&mut stepper.tally);
         self.metrics.instances.set(i64::try_from(stepper.instances()).unwrap_or(i64::MAX));
-        Ok(())
+        waiting.forget_done(&done.committed);
+        // The batch is committed, and must not be done again: the member has to begin anew from there, and nowhere before.
+        spare.clear();
+        done.left.iter().filter_map(|index| batch.get(*index)).for_each(|record| spare.push_record(&record));
+        std::mem::swap(batch, spare);
+        waiting.wait_in_place(done.waits, member).map_err(|error| Error { class: Class::Fatal, ..error })
     }
 
     /// Waits, but not longer than until the stop.
@@ -164,17 +175,101 @@ impl Worker {
     }
 }
 
+/// What a worker has before it, from turn to turn.
+struct Desk {
+    /// What is gathered and not committed.
+    batch: Batch,
+    /// For what is left of it.
+    spare: Batch,
+    /// Partitions of what is left: no more is gathered of them before it is done.
+    left: BTreeSet<TopicPartition>,
+    waiting: Waiting,
+    turns: Turns,
+    /// The catalog's revision of which it has the topics.
+    subscribed: Option<u64>,
+}
+
+impl Desk {
+    fn new(batch_time: Duration) -> Self {
+        Self {
+            batch: Batch::new(),
+            spare: Batch::new(),
+            left: BTreeSet::new(),
+            waiting: Waiting::default(),
+            turns: Turns::new(batch_time),
+            subscribed: None,
+        }
+    }
+}
+
+/// The limits of a batch in which something is left.
+fn more_than(batch: &Batch, limits: &GatherLimits) -> GatherLimits {
+    let more = |left: usize, limit: usize| left.saturating_add(limit).min(limit.saturating_mul(LEFT_BATCHES_MAX));
+    GatherLimits {
+        records_max: more(batch.len(), limits.records_max),
+        bytes_max: more(batch.bytes_len(), limits.bytes_max),
+    }
+}
+
+/// Gathers no more of partitions of which something is left, and again of those of which nothing is.
+fn hold_left(left: &mut BTreeSet<TopicPartition>, batch: &Batch, member: &mut dyn Transactor) -> Result<(), Error> {
+    if left.is_empty() && batch.is_empty() {
+        return Ok(());
+    }
+    let now: BTreeSet<TopicPartition> = batch.first_offsets().into_keys().collect();
+    let (done, new): (Vec<_>, Vec<_>) =
+        (left.difference(&now).cloned().collect(), now.difference(left).cloned().collect());
+    member.resume(&done)?;
+    member.pause(&new)?;
+    *left = now;
+    Ok(())
+}
+
+/// Whether the queues of a batch can be worked on, each asked once.
+struct Queues(Vec<Option<Readiness>>);
+
+impl Queues {
+    fn new(topics: usize) -> Self {
+        Self(vec![None; topics])
+    }
+
+    fn readiness(&mut self, record: &Record<'_>, lanes: &Lanes<'_>, stepper: &mut Stepper, now_ms: i64) -> Readiness {
+        let mut of = |queue| if stepper.prepare(queue) { Readiness::Now } else { Readiness::AfterChange };
+        let tier = match lanes.lane(record) {
+            Lane::Queue(queue) => return *self.0[record.topic_index()].get_or_insert_with(|| of(queue)),
+            Lane::Idle => return Readiness::AfterChange,
+            Lane::Tier(tier) => tier,
+        };
+        match due_ms(record, tier) {
+            due_ms if due_ms > now_ms => Readiness::At(due_ms),
+            _ => match Origin::of_tier(record).ok().and_then(|(origin, _)| lanes.queue(origin.topic)) {
+                Some(queue) => of(queue),
+                // Its job is gone, or it says nothing of where it comes from: nothing to wait for.
+                None => Readiness::Now,
+            },
+        }
+    }
+}
+
+/// The time, milliseconds since 1970: Kafka's own measure.
+fn now_ms() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// Ends what an error left open, so that the batch is done again from where it began.
 ///
 /// # Errors
 /// The member is of no more use.
-fn recover(member: &mut dyn Transactor, batch: &Batch, error: Error) -> Result<(), Error> {
+fn recover(member: &mut dyn Transactor, batch: &mut Batch, error: Error) -> Result<(), Error> {
     tracing::warn!(%error, class = %error.class, "a batch is given up and done again");
     match error.class {
         Class::Fatal => Err(error),
         Class::Retriable | Class::Abortable => {
             member.abort()?;
-            member.rewind(&batch.first_offsets())
+            member.rewind(&batch.first_offsets())?;
+            batch.clear();
+            Ok(())
         }
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jobico_event::retry::{Ordering, Retry, Tier};
 use jobico_event::{Digest, EventId, name};
 
-use crate::world::{On, Seen, World};
+use crate::world::{On, Processor, Seen, World};
 
 /// Runs a scenario on both logs.
 macro_rules! on_both_logs {
@@ -28,6 +29,9 @@ macro_rules! on_both_logs {
 on_both_logs!(
     every_event_has_exactly_one_outcome_in_the_order_of_its_partition,
     a_dead_letter_keeps_the_events_bytes_and_says_why,
+    the_largest_event_of_a_queue_becomes_a_dead_letter_or_waits_in_a_tier,
+    an_event_too_large_for_a_dead_letter_leaves_its_value_where_it_is,
+    an_event_that_brings_along_more_than_results_have_room_for_is_a_dead_letter,
     a_chain_carries_the_output_to_the_next_event,
     an_output_against_the_next_events_schema_is_a_dead_letter_and_nothing_else,
     all_forms_of_direct_producers_are_read,
@@ -35,6 +39,10 @@ on_both_logs!(
     what_a_function_logs_reaches_the_log_topic,
     a_function_that_loops_does_not_stop_its_neighbour,
     a_second_processor_takes_over_what_the_first_leaves,
+    a_failed_event_is_run_again_while_others_pass_it,
+    an_event_whose_order_counts_waits_in_its_place,
+    attempts_that_are_used_up_end_in_a_dead_letter,
+    a_batch_that_has_had_its_time_is_committed_and_the_rest_is_done_after_it,
 );
 
 fn values(count: usize) -> Vec<String> {
@@ -98,6 +106,61 @@ async fn a_dead_letter_keeps_the_events_bytes_and_says_why(on: On) {
     );
     assert_eq!(schema.header("jobico-error-stage"), "validate");
     assert!(schema.header("jobico-error-message").contains("name"), "{schema:?}");
+}
+
+/// Text that no codec without entropy coding makes smaller, as Kafka counts what is sent.
+fn noise(bytes: usize) -> String {
+    let mut state = 7_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[(state >> 58) as usize])
+    };
+    (0..bytes).map(|_| next()).collect()
+}
+
+async fn the_largest_event_of_a_queue_becomes_a_dead_letter_or_waits_in_a_tier(on: On) {
+    let mut world = World::new(on).await;
+    world.retry = Retry { attempts: 2, tiers: vec![Tier::S1], ordering: Ordering::None };
+    world.job("e", "q", "trap_when.wat").await;
+    let _processor = world.process("0", 1).await;
+    let (invalid, trapped) = (noise(1_048_000), format!("\"{}!\"", noise(1_047_900)));
+    world.send_large("q", &invalid).await;
+    world.send_large("q", &trapped).await;
+    world.send_plain("q", &["1".to_owned()]).await;
+    world.results(1).await;
+    let mut dead = world.dead(2).await;
+    dead.sort_by_key(|record| record.header("jobico-error-code").to_owned());
+    assert!(dead[0].value.as_ref() == Some(&invalid) && dead[0].header("jobico-error-code") == "json");
+    assert!(dead[1].value.as_ref() == Some(&trapped) && dead[1].header("jobico-error-code") == "trap");
+    assert_eq!(dead[1].header("jobico-attempts"), "2");
+}
+
+async fn an_event_too_large_for_a_dead_letter_leaves_its_value_where_it_is(on: On) {
+    let mut world = World::new(on).await;
+    world.retry = Retry { attempts: 2, ..Retry::default() };
+    world.job("e", "q", "trap_when.wat").await;
+    let _processor = world.process("0", 1).await;
+    world.enlarge("q", jobico_broker::RECORD_BYTES_CAP).await;
+    let value = format!("\"{}!\"", "x".repeat(3 << 20));
+    world.send_large("q", &value).await;
+    let dead = world.dead(1).await.remove(0);
+    assert_eq!((dead.value.as_deref(), dead.header("jobico-left-bytes")), (None, &*value.len().to_string()));
+    assert_eq!((dead.header("jobico-error-code"), dead.header("jobico-attempts")), ("trap", "1"));
+    assert_eq!(dead.origin().0, world.topic("q"));
+}
+
+async fn an_event_that_brings_along_more_than_results_have_room_for_is_a_dead_letter(on: On) {
+    let mut world = World::new(on).await;
+    world.job("e", "q", "echo.wat").await;
+    let _processor = world.process("0", 1).await;
+    let (long, fits) = (noise(70_000), noise(60_000));
+    world.send("q", [("1", &[("ce_id", &*long)][..]), ("2", &[("ce_id", &*fits)][..])]).await;
+    world.send_keyed("q", &noise(900_000), &["3"]).await;
+    assert_eq!(world.results(1).await[0].value.as_deref(), Some("2"));
+    for dead in world.dead(2).await {
+        assert_eq!((dead.header("jobico-error-stage"), dead.header("jobico-error-code")), ("validate", "too_large"));
+        assert!(dead.header("jobico-event").len() <= 8 << 10);
+    }
 }
 
 async fn a_chain_carries_the_output_to_the_next_event(on: On) {
@@ -221,4 +284,86 @@ async fn a_second_processor_takes_over_what_the_first_leaves(on: On) {
     origins.sort_unstable();
     origins.dedup();
     assert_eq!((results.len(), origins.len()), (200, 200));
+}
+
+async fn a_failed_event_is_run_again_while_others_pass_it(on: On) {
+    let mut world = World::new(on).await;
+    world.retry = Retry { attempts: 2, tiers: vec![Tier::S1], ordering: Ordering::None };
+    world.job("e", "q", "trap_when_cold.wat").await;
+    let _processor = world.process("0", 1).await;
+    world.send_keyed("q", "k", &["\"cold!\"", "1", "2"]).await;
+    let results = world.results(3).await;
+    let seen: Vec<_> =
+        results.iter().map(|result| (result.value.as_deref(), result.header("jobico-attempts"))).collect();
+    assert_eq!(seen, [(Some("1"), "1"), (Some("2"), "1"), (Some("\"cold!\""), "2")]);
+    let (topic, _, offset) = results[2].origin();
+    assert_eq!(
+        (topic, offset),
+        (world.topic("q"), 0),
+        "a result names the record in the queue, not the one in the tier"
+    );
+    assert_eq!(results[2].header("ce_id"), format!("{}.0", results[2].header("jobico-event")));
+}
+
+async fn an_event_whose_order_counts_waits_in_its_place(on: On) {
+    let mut world = World::new(on).await;
+    world.retry = Retry { attempts: 2, tiers: vec![Tier::S1], ordering: Ordering::Key };
+    world.job("e", "q", "trap_when_cold.wat").await;
+    world.job("warm", "w", "trap_when_cold.wat").await;
+    let processor = world.process("0", 1).await;
+    world.send_keyed("q", "k", &["\"cold!\"", "1", "2"]).await;
+    // Its neighbour on another queue shares the instance, and makes the next attempt go well.
+    until_metric(&processor, "jobico_processor_retries_total{tier=\"1s\"} 1").await;
+    world.send_keyed("w", "k", &["0"]).await;
+    let results = world.results(4).await;
+    let seen: Vec<_> =
+        results.iter().map(|result| (result.value.as_deref(), result.header("jobico-attempts"))).collect();
+    assert_eq!(seen, [(Some("0"), "1"), (Some("\"cold!\""), "2"), (Some("1"), "1"), (Some("2"), "1")]);
+}
+
+async fn attempts_that_are_used_up_end_in_a_dead_letter(on: On) {
+    for ordering in [Ordering::None, Ordering::Key] {
+        let mut world = World::new(on).await;
+        world.retry = Retry { attempts: 3, tiers: vec![Tier::S1], ordering };
+        world.job("e", "q", "trap.wat").await;
+        let _processor = world.process("0", 1).await;
+        world.send("q", [("1", &[("ce_id", "id-1"), ("x-mine", "kept")][..])]).await;
+        let dead = world.dead(1).await.remove(0);
+        let (topic, _, offset) = dead.origin();
+        assert_eq!((topic, offset, dead.value.as_deref()), (world.topic("q"), 0, Some("1")), "{ordering:?}");
+        let headers = ["jobico-attempts", "jobico-error-code", "jobico-event", "ce_id", "x-mine"];
+        assert_eq!(headers.map(|name| dead.header(name)), ["3", "trap", "id-1", "id-1", "kept"], "{ordering:?}");
+    }
+}
+
+/// Waits until a processor's metrics have this line.
+async fn until_metric(processor: &Processor, line: &str) {
+    let seen = || {
+        let text = prometheus::TextEncoder::new().encode_to_string(&processor.frame.metrics.gather()).unwrap();
+        text.lines().any(|found| found == line)
+    };
+    let wait = async {
+        while !seen() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("the metric never comes");
+}
+
+async fn a_batch_that_has_had_its_time_is_committed_and_the_rest_is_done_after_it(on: On) {
+    let mut world = World::new(on).await;
+    // Each call runs until its deadline of 10 ms, so a batch of 100 ms holds about ten.
+    world.job("slow", "slow", "loop.wat").await.timeout_ms = Some(10);
+    world.job("quick", "quick", "echo.wat").await;
+    let processor = world.process("0", 1).await;
+    world.send_plain("slow", &values(60)).await;
+    world.dead(1).await;
+    world.send_plain("quick", &values(30)).await;
+    world.results(30).await;
+    let dead = world.dead(60).await;
+    check_once_in_order(&dead);
+    let batches =
+        processor.frame.metrics.gather().into_iter().find(|family| family.name() == "jobico_processor_batch_events");
+    let batches = batches.unwrap().get_metric()[0].get_histogram().get_sample_count();
+    assert!(batches >= 4, "60 calls of 10 ms took {batches} transactions");
 }

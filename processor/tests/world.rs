@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jobico_broker::{Append, Batch, Broker, Retention, Start, TopicSpec, embedded, kafka};
+use jobico_broker::{Append, Batch, Broker, Outgoing, Retention, Start, TopicSpec, embedded, kafka};
 use jobico_catalog::{Artifacts, Handle, artifact};
 use jobico_event::catalog::{Active, Document, FunctionPin, JobVersion, Queue, Route, SchemaPin, Tenant};
+use jobico_event::retry::Retry;
 use jobico_event::snapshot::Catalog;
 use jobico_event::{Digest, EventId, FileName, JobId, QueueId, RuntimeId, TenantId, name};
 use jobico_processor::Config;
@@ -36,6 +37,8 @@ pub struct World {
     catalog: Catalog,
     schemas: u32,
     routes: Vec<Route>,
+    /// How failed events are run again; unless set, not at all.
+    pub retry: Retry,
 }
 
 /// A record as an outside reader sees it.
@@ -85,13 +88,14 @@ impl World {
         };
         let unique = format!("{:x}", rand_suffix());
         let tenant = TenantId::new(&format!("t{unique}")).unwrap();
+        let retry = Retry { attempts: 1, ..Retry::default() };
         let mut catalog = Catalog::default();
         catalog.insert(Document::Tenant(Tenant {
             tenant: tenant.clone(),
             created_at: String::new(),
             results_ttl_s: None,
         }));
-        Self { broker, tenant, pool: format!("pool-{unique}"), folder, catalog, schemas: 0, routes: Vec::new() }
+        Self { broker, tenant, pool: format!("pool-{unique}"), folder, catalog, schemas: 0, routes: Vec::new(), retry }
     }
 
     /// Binds an event on a queue to a module of `modules/`.
@@ -146,11 +150,19 @@ impl World {
         let mut queues: Vec<QueueId> = self.routes.iter().map(|route| route.queue.clone()).collect();
         queues.sort_unstable();
         queues.dedup();
-        let topic = |name: String, partitions: u32| TopicSpec { name, partitions, retention: Retention::Default };
+        let topic = |name: String, partitions: u32| TopicSpec {
+            name,
+            partitions,
+            retention: Retention::Default,
+            record_bytes_max: None,
+        };
         let mut topics: Vec<TopicSpec> =
             queues.iter().map(|queue| topic(name::queue(&self.tenant, queue), PARTITIONS)).collect();
         topics.push(topic(name::results(&self.tenant), PARTITIONS));
-        topics.push(topic(name::dead(&self.tenant), 1));
+        topics.push(TopicSpec {
+            record_bytes_max: Some(jobico_event::dead_letter::RECORD_BYTES_MAX),
+            ..topic(name::dead(&self.tenant), 1)
+        });
         self.broker.ensure_topics(&topics).await.unwrap();
         let job = JobId::new("job").unwrap();
         let pool = self.pool.clone();
@@ -163,6 +175,7 @@ impl World {
             deployed_at: String::new(),
             queues: queues.into_iter().map(|queue| Queue { queue, pool: pool.clone(), partitions: None }).collect(),
             routes: self.routes.clone(),
+            retry: self.retry.clone(),
             source: String::new(),
         }));
         self.catalog.insert(Document::Active(Active {
@@ -183,10 +196,12 @@ impl World {
             workers: Some(workers),
             batch_records_max: 500,
             batch_bytes_max: 1 << 20,
+            batch_ms_max: 100,
             call_ms_max: 200,
             memory_mib_max: 16,
             output_bytes_max: 1 << 20,
             instances_max: 16,
+            retry_partitions: 1,
             log_partitions: 1,
         };
         let artifacts = Artifacts::in_folder(self.artifacts());
@@ -207,6 +222,41 @@ impl World {
             })
             .collect();
         for answer in self.broker.append(records).await {
+            answer.unwrap();
+        }
+    }
+
+    /// Lets a queue take records of so many bytes.
+    pub async fn enlarge(&self, queue: &str, record_bytes_max: u32) {
+        let name = self.topic(queue);
+        let record_bytes_max = Some(record_bytes_max);
+        let spec = TopicSpec { name, partitions: 1, retention: Retention::Default, record_bytes_max };
+        self.broker.ensure_topics(&[spec]).await.unwrap();
+    }
+
+    /// Sends a value that ingest would not take: only a producer of one's own does.
+    pub async fn send_large(&self, queue: &str, value: &str) {
+        let (broker, topic, value) = (self.broker.clone(), self.topic(queue), value.to_owned());
+        let id = format!("{}.producer", self.pool);
+        tokio::task::spawn_blocking(move || {
+            let mut writer = broker.writer(&id).unwrap();
+            writer.acquire().unwrap();
+            let record = Outgoing { topic: &topic, key: None, value: Some(value.as_bytes()), headers: &[] };
+            writer.write(&[record]).unwrap();
+        })
+        .await
+        .unwrap();
+    }
+
+    /// Sends plain JSON values of one key, which stand in one partition.
+    pub async fn send_keyed(&self, queue: &str, key: &str, values: &[&str]) {
+        let record = |value: &&str| Append {
+            topic: self.topic(queue),
+            key: Some(key.as_bytes().to_vec()),
+            value: Some(value.as_bytes().to_vec()),
+            headers: Vec::new(),
+        };
+        for answer in self.broker.append(values.iter().map(record).collect()).await {
             answer.unwrap();
         }
     }

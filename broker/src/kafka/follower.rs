@@ -16,10 +16,7 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::context::Logs;
 use super::error::{Failure, cause, passes, retriable, unusable};
-use super::native::{
-    self,
-    batch_queue::{BatchQueue, Message},
-};
+use super::native::{self, batch_queue::BatchQueue, message::Message};
 use super::offsets;
 use super::retire::retire;
 use super::settings::Settings;

@@ -1,14 +1,13 @@
 //! A member of a consumer group: gathers batches, and meets rebalances nowhere else.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
 use super::error::{retriable, unusable};
-use super::native::{self, batch_queue::BatchQueue};
+use super::native;
 use super::rebalance::{Change, Rebalances};
 use super::retire::retire;
 use super::settings::Settings;
@@ -17,7 +16,7 @@ use crate::{Batch, Cause, Class, Consumer, Error, GatherLimits, Membership, Posi
 mod intake;
 mod judge;
 
-use intake::{Intake, Partitions};
+use intake::Intake;
 
 /// While it waits for records, a member looks this often for rebalances and errors.
 const CONTROL_STEP: Duration = Duration::from_millis(20);
@@ -30,18 +29,11 @@ const SEEK_MAX: Duration = Duration::from_secs(5);
 pub(super) struct Member {
     intake: Intake,
     /// None only while it is dropped.
-    client: Option<Client>,
+    consumer: Option<BaseConsumer<Rebalances>>,
     subscribed: BTreeSet<String>,
-    partitions: Partitions,
     /// Partitions that are to go back but could not yet: librdkafka seeks only where it has begun to fetch. Nothing of them
     /// is returned before they did.
     rewinds: Positions,
-}
-
-/// Fields are dropped in their order: the queue before its consumer.
-struct Client {
-    queue: Arc<BatchQueue>,
-    consumer: BaseConsumer<Rebalances>,
 }
 
 impl Member {
@@ -52,33 +44,24 @@ impl Member {
             .member(&membership.client_id, &membership.group)
             .create_with_context(Rebalances::default())
             .map_err(unusable(OPERATION))?;
-        let queue = BatchQueue::new(consumer.client())
-            .ok_or_else(|| Error::new(Class::Fatal, Cause::Other, OPERATION, "no memory for a queue"))?;
-        let queue = Arc::new(queue);
-        consumer.context().forward_to(&queue);
         Ok(Self {
-            intake: Intake::default(),
-            client: Some(Client { queue, consumer }),
+            intake: Intake::new(consumer.context().bells()),
+            consumer: Some(consumer),
             subscribed: BTreeSet::new(),
-            partitions: Partitions::default(),
             rewinds: Positions::new(),
         })
     }
 
     /// The librdkafka client, to speak for this member.
     pub(super) fn consumer(&self) -> &BaseConsumer<Rebalances> {
-        &self.client().consumer
-    }
-
-    fn client(&self) -> &Client {
-        self.client.as_ref().expect("it is taken by drop alone")
+        self.consumer.as_ref().expect("it is taken by drop alone")
     }
 
     /// Serves what is not a record: rebalances, errors, log lines.
     fn serve(&mut self, batch: &mut Batch, wait: Duration) -> Result<(), Error> {
         let mut wait = wait;
         for _ in 0..CONTROL_EVENTS_MAX {
-            let failure = match self.client().consumer.poll(wait) {
+            let failure = match self.consumer().poll(wait) {
                 None => None,
                 Some(Ok(message)) => {
                     // Only where a partition could not be given to the batch queue.
@@ -87,8 +70,10 @@ impl Member {
                 }
                 Some(Err(error)) => Some(error),
             };
-            for change in self.client().consumer.context().take() {
-                self.apply(change, batch)?;
+            for change in self.consumer().context().take() {
+                let place = change.crash_point();
+                self.apply(change, batch);
+                place.map_or(Ok(()), crash_point::reach)?;
             }
             if let Some(error) = failure {
                 judge::client(error)?;
@@ -101,45 +86,25 @@ impl Member {
         Ok(())
     }
 
-    fn apply(&mut self, change: Change, batch: &mut Batch) -> Result<(), Error> {
+    fn apply(&mut self, change: Change, batch: &mut Batch) {
         match change {
-            Change::Assigned(partitions) => {
-                // An assignment may be of nothing: partitions that stay where they are are not named again.
-                if !partitions.is_empty() {
-                    crash_point::reach(crash_point::ASSIGNED)?;
-                }
-                self.partitions.assigned.extend(partitions);
-            }
+            Change::Assigned(partitions) => partitions.into_iter().for_each(|assigned| self.intake.add(assigned)),
             Change::Revoked(partitions) => {
-                let mut paused = TopicPartitionList::new();
                 for partition in &partitions {
-                    self.partitions.assigned.remove(partition);
                     self.rewinds.remove(partition);
-                    if self.partitions.paused.remove(partition) {
-                        paused.add_partition(&partition.topic, partition.partition);
-                    }
+                    self.intake.remove(partition);
                 }
-                let revoked = |topic: &str, partition: i32| {
-                    partitions.iter().any(|lost| lost.partition == partition && *lost.topic == *topic)
-                };
-                batch.retain(|topic, partition| !revoked(topic, partition));
-                self.intake.forget(revoked);
-                if paused.count() > 0 {
-                    // librdkafka would remember it should the partition come back, when nobody here does.
-                    self.consumer().resume(&paused).map_err(retriable("resume revoked partitions"))?;
-                }
-                if !partitions.is_empty() {
-                    crash_point::reach(crash_point::REVOKED)?;
-                }
+                batch.retain(|topic, partition| {
+                    !partitions.iter().any(|lost| lost.partition == partition && *lost.topic == *topic)
+                });
             }
         }
-        Ok(())
     }
 
     /// Whether all of `positions` are of partitions that this member has. The broker checks the generation alone: to it, a
     /// member of the newest one may commit for any partition, also for one that it just gave to another.
     pub(super) fn check_owner(&self, operation: &'static str, positions: &Positions) -> Result<(), Error> {
-        let Some(moved) = positions.keys().find(|partition| !self.partitions.assigned.contains(partition)) else {
+        let Some(moved) = positions.keys().find(|partition| !self.intake.has(partition)) else {
             return Ok(());
         };
         let message = format!("{} [{}] is not this member's (any more)", moved.topic, moved.partition);
@@ -157,35 +122,22 @@ impl Member {
 
     fn seek(&mut self, positions: &Positions) -> Result<(), Error> {
         const OPERATION: &str = "rewind";
-        let list = list(positions)?;
-        match self.consumer().seek_partitions(list, SEEK_MAX) {
-            Ok(list) => {
-                for element in list.elements() {
-                    if let Err(error) = element.error() {
-                        let partition =
-                            TopicPartition { topic: element.topic().into(), partition: element.partition() };
-                        tracing::debug!(%error, topic = element.topic(), partition = element.partition(), "seek later");
-                        if let Some(offset) = positions.get(&partition) {
-                            self.rewinds.insert(partition, *offset);
-                        }
-                    }
+        // Until librdkafka says so, none went back.
+        self.rewinds.extend(positions.iter().map(|(partition, offset)| (partition.clone(), *offset)));
+        let list = self.consumer().seek_partitions(list(positions)?, SEEK_MAX).map_err(retriable(OPERATION))?;
+        for element in list.elements() {
+            let partition = TopicPartition { topic: element.topic().into(), partition: element.partition() };
+            match element.error() {
+                Ok(()) => {
+                    self.rewinds.remove(&partition);
+                    self.intake.rewound(&partition);
                 }
-                Ok(())
-            }
-            Err(error) => {
-                self.rewinds.extend(positions.iter().map(|(partition, offset)| (partition.clone(), *offset)));
-                Err(retriable(OPERATION)(error))
+                Err(error) => {
+                    tracing::debug!(%error, topic = element.topic(), partition = element.partition(), "seek later");
+                }
             }
         }
-    }
-
-    /// Partitions of `positions` that are this member's.
-    fn owned(&self, partitions: &[TopicPartition]) -> TopicPartitionList {
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for partition in partitions.iter().filter(|partition| self.partitions.assigned.contains(partition)) {
-            list.add_partition(&partition.topic, partition.partition);
-        }
-        list
+        Ok(())
     }
 }
 
@@ -205,19 +157,12 @@ impl Consumer for Member {
         Ok(())
     }
 
-    fn gather(&mut self, batch: &mut Batch, limits: &GatherLimits, wait: Duration) -> Result<(), Error> {
-        batch.clear();
+    fn gather_more(&mut self, batch: &mut Batch, limits: &GatherLimits, wait: Duration) -> Result<(), Error> {
         self.retry_rewinds()?;
         let deadline = Instant::now() + wait;
         self.serve(batch, Duration::ZERO)?;
         loop {
-            let client = self.client.as_ref().expect("it is taken by drop alone");
-            self.intake.fill(&client.queue, batch, limits, &self.partitions);
-            if !self.rewinds.is_empty() {
-                let rewinds = &self.rewinds;
-                batch.retain(|topic, partition| !is_at(rewinds, topic, partition));
-                self.intake.forget(|topic, partition| is_at(rewinds, topic, partition));
-            }
+            self.intake.fill(batch, limits);
             if batch.is_empty()
                 && let Some((code, text)) = self.intake.take_failure()
             {
@@ -228,55 +173,40 @@ impl Consumer for Member {
                 return Ok(());
             }
             let step = left.min(CONTROL_STEP);
-            if self.partitions.assigned.is_empty() {
+            if self.intake.is_empty() {
                 self.serve(batch, step)?;
             } else {
-                let client = self.client.as_ref().expect("it is taken by drop alone");
-                self.intake.wait(&client.queue, batch, limits, &self.partitions, step);
-                if batch.is_empty() {
-                    self.serve(batch, Duration::ZERO)?;
-                }
+                self.intake.wait(step);
+                self.serve(batch, Duration::ZERO)?;
             }
         }
     }
 
     fn assignment(&self) -> BTreeSet<TopicPartition> {
-        self.partitions.assigned.clone()
+        self.intake.assignment()
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
-        let list = self.owned(partitions);
-        if list.count() > 0 {
-            self.consumer().pause(&list).map_err(retriable("pause"))?;
-        }
-        self.partitions
-            .paused
-            .extend(partitions.iter().filter(|partition| self.partitions.assigned.contains(partition)).cloned());
+        partitions.iter().for_each(|partition| self.intake.pause(partition));
         Ok(())
     }
 
     fn resume(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
-        let list = self.owned(partitions);
-        if list.count() > 0 {
-            self.consumer().resume(&list).map_err(retriable("resume"))?;
-        }
-        for partition in partitions {
-            self.partitions.paused.remove(partition);
-        }
+        partitions.iter().for_each(|partition| self.intake.resume(partition));
         Ok(())
     }
 
     fn rewind(&mut self, positions: &Positions) -> Result<(), Error> {
         let owned: Positions = positions
             .iter()
-            .filter(|(partition, _)| self.partitions.assigned.contains(partition))
+            .filter(|(partition, _)| self.intake.has(partition))
             .map(|(partition, offset)| (partition.clone(), *offset))
             .collect();
         if owned.is_empty() {
             return Ok(());
         }
-        self.intake.forget(|topic, partition| is_at(&owned, topic, partition));
         for partition in owned.keys() {
+            self.intake.rewinding(partition);
             self.rewinds.remove(partition);
         }
         self.seek(&owned)
@@ -293,11 +223,11 @@ impl Consumer for Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        // Messages hold on to their client.
-        self.intake = Intake::default();
-        if let Some(client) = self.client.take() {
-            retire("group member", client);
-        }
+        let Some(consumer) = self.consumer.take() else { return };
+        // Messages and queues hold on to their client.
+        self.intake = Intake::new(consumer.context().bells());
+        drop(consumer.context().take());
+        retire("group member", consumer);
     }
 }
 
@@ -308,10 +238,6 @@ pub(super) fn list(positions: &Positions) -> Result<TopicPartitionList, Error> {
         list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).map_err(retriable("name positions"))?;
     }
     Ok(list)
-}
-
-fn is_at(positions: &Positions, topic: &str, partition: i32) -> bool {
-    positions.keys().any(|at| at.partition == partition && *at.topic == *topic)
 }
 
 /// Copies a message that came through `poll`.

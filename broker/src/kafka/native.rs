@@ -1,6 +1,6 @@
 //! What rust-rdkafka does not offer, or not fast enough: the only `unsafe` of this crate.
 //!
-//! - [`batch_queue`]: many messages per call (`rd_kafka_consume_batch_queue`), with topic and offset of end-of-partition
+//! - [`batch_queue`], [`partition_queue`]: many messages per call (`rd_kafka_consume_batch_queue`), with topic and offset of end-of-partition
 //!   events. rust-rdkafka makes an event object, a reference count and two clock readings per message.
 //! - [`sender`]: produce by topic handle and with headers built in place. rust-rdkafka looks the topic up by its name, for
 //!   every record, under the client's write lock.
@@ -24,6 +24,8 @@ use super::error::Failure;
 
 pub(super) mod batch_queue;
 pub(super) mod group;
+pub(super) mod message;
+pub(super) mod partition_queue;
 pub(super) mod sender;
 
 /// Sends what is buffered now, without waiting for `linger.ms`, and waits until nothing is in flight, at most `wait`.

@@ -1,6 +1,7 @@
 //! What a rebalance does to a member: recorded while librdkafka is polled, applied when the poll is over.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
@@ -9,30 +10,49 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance}
 use rdkafka::error::KafkaError;
 
 use super::context;
-use super::native::batch_queue::BatchQueue;
-use crate::TopicPartition;
+use super::native::partition_queue::{Bells, PartitionQueue};
+use crate::{TopicPartition, crash_point};
 
 /// One step of a rebalance, in the order in which they happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Change {
     /// Partitions that are ours from now on.
-    Assigned(Vec<TopicPartition>),
+    Assigned(Vec<Assigned>),
     /// Partitions that are not ours any more.
     Revoked(Vec<TopicPartition>),
+}
+
+impl Change {
+    /// Where a test may make the process die. A change may be of nothing: partitions that stay are not named again.
+    pub(super) fn crash_point(&self) -> Option<&'static str> {
+        match self {
+            Self::Assigned(partitions) => (!partitions.is_empty()).then_some(crash_point::ASSIGNED),
+            Self::Revoked(partitions) => (!partitions.is_empty()).then_some(crash_point::REVOKED),
+        }
+    }
+}
+
+/// A partition, and where its messages arrive.
+pub(super) struct Assigned {
+    /// Which.
+    pub(super) partition: TopicPartition,
+    /// The number that its queue rings with; no other has it, nor will have.
+    pub(super) number: u64,
+    /// None where librdkafka gave none: its messages then come through `poll`, one by one.
+    pub(super) queue: Option<PartitionQueue>,
 }
 
 /// Hears of rebalances. librdkafka calls it in the thread that polls.
 #[derive(Default)]
 pub(super) struct Rebalances {
-    /// Weak, so that whoever owns the queue decides when it goes: before the consumer.
-    queue: OnceLock<Weak<BatchQueue>>,
+    bells: Arc<Bells>,
+    numbers: AtomicU64,
     changes: Mutex<Vec<Change>>,
 }
 
 impl Rebalances {
-    /// Where partitions are forwarded to when they are assigned. Counts once.
-    pub(super) fn forward_to(&self, queue: &Arc<BatchQueue>) {
-        self.queue.get_or_init(|| Arc::downgrade(queue));
+    /// Where the queues of assigned partitions ring.
+    pub(super) fn bells(&self) -> Arc<Bells> {
+        self.bells.clone()
     }
 
     /// What has happened since this was called last.
@@ -60,17 +80,20 @@ impl ConsumerContext for Rebalances {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(list) => {
-                let partitions = partitions(list);
-                if let Some(queue) = self.queue.get().and_then(Weak::upgrade) {
-                    for TopicPartition { topic, partition } in &partitions {
-                        if !queue.attach(consumer.client(), topic, *partition) {
-                            // Its messages then come through `poll`, one by one.
-                            tracing::warn!(%topic, partition, "a partition could not be given to the batch queue");
+                let assigned: Vec<Assigned> = partitions(list)
+                    .into_iter()
+                    .map(|partition| {
+                        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+                        let TopicPartition { topic, partition: index } = &partition;
+                        let queue = PartitionQueue::new(consumer.client(), topic, *index, number, self.bells.clone());
+                        if queue.is_none() {
+                            tracing::warn!(%topic, partition = index, "a partition has no queue of its own");
                         }
-                    }
-                }
-                tracing::info!(partitions = partitions.len(), "partitions assigned");
-                self.record(Change::Assigned(partitions));
+                        Assigned { partition, number, queue }
+                    })
+                    .collect();
+                tracing::info!(partitions = assigned.len(), "partitions assigned");
+                self.record(Change::Assigned(assigned));
             }
             Rebalance::Revoke(list) => {
                 let partitions = partitions(list);

@@ -102,12 +102,15 @@ impl Consumer for Member {
         Ok(())
     }
 
-    fn gather(&mut self, batch: &mut Batch, limits: &GatherLimits, wait: Duration) -> Result<(), Error> {
-        batch.clear();
+    fn gather_more(&mut self, batch: &mut Batch, limits: &GatherLimits, wait: Duration) -> Result<(), Error> {
         let deadline = Cursors::deadline(wait);
         loop {
             if self.cursors.look() {
                 self.rebalance();
+                if !batch.is_empty() {
+                    let owned = self.assignment();
+                    batch.retain(|topic, partition| owned.contains(&TopicPartition { topic: topic.into(), partition }));
+                }
             }
             self.cursors.fill(self.log.core.storage(), batch, limits)?;
             if !batch.is_empty() || !self.cursors.inbox().wait(deadline) {

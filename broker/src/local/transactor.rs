@@ -129,8 +129,8 @@ impl Consumer for LocalTransactor {
         self.member.subscribe(topics)
     }
 
-    fn gather(&mut self, batch: &mut Batch, limits: &GatherLimits, wait: Duration) -> Result<(), Error> {
-        self.member.gather(batch, limits, wait)
+    fn gather_more(&mut self, batch: &mut Batch, limits: &GatherLimits, wait: Duration) -> Result<(), Error> {
+        self.member.gather_more(batch, limits, wait)
     }
 
     fn assignment(&self) -> BTreeSet<TopicPartition> {

@@ -123,13 +123,12 @@ impl Consumer for FaultyTransactor {
         self.inner.subscribe(topics)
     }
 
-    fn gather(&mut self, batch: &mut Batch, limits: &GatherLimits, wait: Duration) -> Result<(), Error> {
-        batch.clear();
+    fn gather_more(&mut self, batch: &mut Batch, limits: &GatherLimits, wait: Duration) -> Result<(), Error> {
         self.dice.unavailable("gather")?;
         if self.dice.falls(|faults| faults.rebalance) {
             self.inner.evict();
         }
-        self.inner.gather(batch, limits, wait)
+        self.inner.gather_more(batch, limits, wait)
     }
 
     fn assignment(&self) -> BTreeSet<TopicPartition> {

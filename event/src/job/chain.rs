@@ -31,6 +31,7 @@ pub fn connect(mut draft: Draft, source: &str, faults: &mut Faults) -> Option<Jo
         queues: draft.queues,
         events,
         runtimes: draft.runtimes,
+        retry: draft.retry,
         source: source.to_owned(),
     })
 }

@@ -3,7 +3,7 @@
 
 use std::str::FromStr;
 
-use super::fields::{Faults, Fields, Key, Placed, describe, key};
+use super::fields::{Faults, Fields, Key, Placed, describe, key, place};
 use super::yaml::{Node, Value};
 use super::{
     EVENTS_MAX, KEY_BYTES_MAX, MAIN_DEFAULT, NAME_BYTES_MAX, PARTITIONS_MAX, Place, QUEUES_MAX, QueueSpec,
@@ -11,6 +11,7 @@ use super::{
 };
 use crate::contract::EXPORT_NAME_BYTES_MAX;
 use crate::id::{EventId, IdError, JobId, QueueId, RuntimeId, TenantId};
+use crate::retry::{ATTEMPTS_MAX, Ordering, Retry, TIERS_MAX, Tier};
 
 const PACKAGE: Key = key("package", "package");
 const ID: Key = key("id", "ID");
@@ -36,6 +37,10 @@ const MAINFUNCNAME: Key = key("mainfuncname", "mainFuncName");
 const TYPE: Key = key("type", "type");
 const PLATFORM: Key = key("platform", "platform");
 const TIMEOUTMS: Key = key("timeoutms", "timeoutMs");
+const RETRY: Key = key("retry", "retry");
+const ATTEMPTS: Key = key("attempts", "attempts");
+const TIERS: Key = key("tiers", "tiers");
+const ORDERING: Key = key("ordering", "ordering");
 
 /// What a file says, part by part; what could not be read is none, and noted.
 pub struct Draft {
@@ -45,6 +50,7 @@ pub struct Draft {
     pub queues: Vec<QueueSpec>,
     pub jobs: Vec<DraftJob>,
     pub runtimes: Vec<RuntimeSpec>,
+    pub retry: Retry,
     /// The ids of all queues and runtimes, of those too that have other faults: a reference to one of them is not wrong.
     pub queue_ids: Vec<Placed<QueueId>>,
     pub runtime_ids: Vec<Placed<RuntimeId>>,
@@ -87,7 +93,7 @@ pub fn document(tree: &Node<'_>, faults: &mut Faults) -> Option<Draft> {
 }
 
 fn package(node: &Node<'_>, path: String, mut reader: Reader<'_>) -> Option<Draft> {
-    let fields = reader.open(node, path, &[ID, NAME, TENANT, QUEUES, JOBS, RUNTIMES])?;
+    let fields = reader.open(node, path, &[ID, NAME, TENANT, QUEUES, JOBS, RUNTIMES, RETRY])?;
     let tenant = reader.id::<TenantId>(&fields, TENANT).map(|id| id.value);
     let job = reader.id::<JobId>(&fields, ID).map(|id| id.value);
     let name = reader.name(&fields);
@@ -98,6 +104,7 @@ fn package(node: &Node<'_>, path: String, mut reader: Reader<'_>) -> Option<Draf
         queues: Vec::new(),
         jobs: Vec::new(),
         runtimes: Vec::new(),
+        retry: reader.retry(&fields),
         queue_ids: Vec::new(),
         runtime_ids: Vec::new(),
         queue_ids_complete: true,
@@ -181,6 +188,47 @@ impl Reader<'_> {
         }
     }
 
+    /// How a job's events are run again; what is left out, or has a fault, is the default's.
+    fn retry(&mut self, fields: &Fields<'_, '_>) -> Retry {
+        let mut retry = Retry::default();
+        let Some((node, at)) = fields.get(RETRY) else { return retry };
+        let Some(fields) = self.open(node, at.path, &[ATTEMPTS, TIERS, ORDERING]) else { return retry };
+        if let Some(attempts) = self.number(&fields, ATTEMPTS, ATTEMPTS_MAX) {
+            retry.attempts = attempts;
+        }
+        if fields.get(TIERS).is_some() {
+            let tiers = self.list(&fields, TIERS, TIERS_MAX);
+            let tiers: Vec<Tier> = tiers.into_iter().filter_map(|(node, path)| self.tier(node, path)).collect();
+            if !tiers.is_empty() {
+                retry.tiers = tiers;
+            }
+        }
+        if let Some(ordering) = self.text(&fields, ORDERING, NAME_BYTES_MAX) {
+            match ordering.value.as_str() {
+                "none" => retry.ordering = Ordering::None,
+                "key" => retry.ordering = Ordering::Key,
+                other => self.faults.at(
+                    &ordering.place,
+                    format!(
+                        "'{}' is not known: 'none' lets later events pass one that waits, 'key' keeps them behind it",
+                        shortened(other)
+                    ),
+                ),
+            }
+        }
+        retry
+    }
+
+    fn tier(&mut self, node: &Node<'_>, path: String) -> Option<Tier> {
+        let at = place(node.mark, path);
+        let text = self.scalar(node, &at)?;
+        let tier = text.parse();
+        if let Err(error) = &tier {
+            self.faults.at(&at, format!("'{}' is no wait: {error}", shortened(text)));
+        }
+        tier.ok()
+    }
+
     fn job(&mut self, node: &Node<'_>, path: String) -> Option<DraftJob> {
         let fields = self.open(node, path, &[EVENT, RESULT])?;
         let event = fields.required(EVENT, self.faults).and_then(|(node, at)| self.event(node, at.path));
@@ -221,7 +269,7 @@ impl Reader<'_> {
             return Vec::new();
         };
         if items.is_empty() {
-            self.faults.at(&at, "the list is empty, and a job needs at least one");
+            self.faults.at(&at, "the list is empty, and at least one is needed");
         }
         if items.len() > limit {
             self.faults.at(&at, format!("the list has {} items, {limit} are allowed", items.len()));

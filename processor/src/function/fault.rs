@@ -5,6 +5,8 @@ use std::fmt;
 use jobico_event::dead_letter::{Cause, Stage};
 use wasmtime::Trap;
 
+use crate::outcome::Prospect;
+
 /// Where in a function's life it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
@@ -94,6 +96,15 @@ impl Fault {
             None => (Kind::Trap, format!("{error:#}")),
         };
         Self { phase, kind, message }
+    }
+
+    /// Whether another instance, or another time, may do better. A module that lacks what the contract asks for will not.
+    #[must_use]
+    pub fn prospect(&self) -> Prospect {
+        match (self.phase, self.kind) {
+            (Phase::Module, _) | (Phase::Init, Kind::Abi) | (_, Kind::Module) => Prospect::None,
+            _ => Prospect::Open,
+        }
     }
 
     /// As a dead letter tells it.

@@ -87,7 +87,7 @@ mod tests {
         fn subscribe(&mut self, _: &BTreeSet<String>) -> Result<(), Error> {
             Ok(())
         }
-        fn gather(&mut self, batch: &mut Batch, _: &GatherLimits, _: Duration) -> Result<(), Error> {
+        fn gather_more(&mut self, batch: &mut Batch, _: &GatherLimits, _: Duration) -> Result<(), Error> {
             batch.clear();
             self.gathered += 1;
             for partition in self.assignment().difference(&self.paused) {

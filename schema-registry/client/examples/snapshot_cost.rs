@@ -66,6 +66,7 @@ fn fill(catalog: &mut Catalog, index: u32) {
             deployed_at: at.clone(),
             queues: vec![Queue { queue: queue.clone(), pool, partitions: None }],
             routes: (0..EVENTS).map(route).collect(),
+            retry: jobico_event::retry::Retry::default(),
             source: String::new(),
         }),
         Document::Active(Active { tenant, job, version: 1, since: at }),

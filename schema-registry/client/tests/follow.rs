@@ -93,6 +93,7 @@ fn version(version: u32, schema: Option<u32>) -> [Document; 2] {
         deployed_at: String::new(),
         queues: vec![Queue { queue, pool: name::POOL_DEFAULT.to_owned(), partitions: None }],
         routes: vec![route],
+        retry: jobico_event::retry::Retry::default(),
         source: String::new(),
     };
     let active = Active { tenant: tenant("t"), job, version, since: String::new() };

@@ -35,6 +35,7 @@ pub(super) fn deploy(state: &State, file: &JobFile, existing: Existing, now: &st
         deployed_at: now.to_owned(),
         queues,
         routes,
+        retry: file.retry.clone(),
         source: file.source.clone(),
     };
     let mut records = tenant::make_where_new(state, &file.tenant, now);
@@ -68,7 +69,7 @@ fn activation(version: &JobVersion, now: &str) -> Record {
 
 /// Whether a deployment would change nothing.
 fn is_same(version: &JobVersion, file: &JobFile, queues: &[Queue], routes: &[Route]) -> bool {
-    version.source == file.source && version.queues == queues && version.routes == routes
+    version.source == file.source && version.queues == queues && version.routes == routes && version.retry == file.retry
 }
 
 /// Takes out the oldest versions that are over the limit. What is in force before and after the deployment stays.

@@ -1,70 +1,123 @@
-//! From librdkafka's queue into batches: in order, within limits, of our own partitions alone.
+//! From librdkafka's queues into batches: each partition in its order, all of them in turn, within limits.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use super::super::native::batch_queue::{BatchQueue, Message};
+use super::super::native::message::Message;
+use super::super::native::partition_queue::{Bells, PartitionQueue};
+use super::super::rebalance::Assigned;
 use crate::{Batch, GatherLimits, TopicPartition};
 
 /// Messages taken from librdkafka in one call: few enough that what a byte limit leaves over stays small.
 const TAKE_MAX: usize = 512;
 
-/// What a member has: librdkafka knows it too, but tells it late.
-#[derive(Default)]
-pub(super) struct Partitions {
-    /// Those that are the member's.
-    pub(super) assigned: BTreeSet<TopicPartition>,
-    /// Those of them that are held back.
-    pub(super) paused: BTreeSet<TopicPartition>,
-}
-
-/// Messages between librdkafka and a batch. They hold on to their client: it must be dropped before.
-#[derive(Default)]
+/// The partitions that a member has. librdkafka knows them too, but tells it late.
 pub(super) struct Intake {
-    /// What librdkafka gave but a batch had no room for. Its partitions' next messages come after it.
-    left_over: VecDeque<Message>,
+    by_number: HashMap<u64, Source>,
+    numbers: BTreeMap<TopicPartition, u64>,
+    /// Those that may have messages, in turn.
+    ready: VecDeque<u64>,
+    bells: Arc<Bells>,
+    rung: Vec<u64>,
     taken: Vec<Message>,
     /// The error of a partition that was met beside records, which come first.
     failed: Option<(Code, String)>,
 }
 
+/// Where a partition's messages come from. They hold on to their client: all of this must be dropped before.
+struct Source {
+    partition: TopicPartition,
+    /// What librdkafka gave but a batch had no room for; the queue's messages come after it.
+    left_over: VecDeque<Message>,
+    queue: Option<PartitionQueue>,
+    paused: bool,
+    /// What is there comes from before a rewind.
+    stale: bool,
+    /// Whether it is in `ready`.
+    queued: bool,
+}
+
 impl Intake {
-    /// Fills the batch with what is there, without waiting.
-    pub(super) fn fill(
-        &mut self,
-        queue: &BatchQueue,
-        batch: &mut Batch,
-        limits: &GatherLimits,
-        partitions: &Partitions,
-    ) {
-        self.fill_from_left_over(batch, limits, partitions);
-        while !is_full(batch, limits) && self.left_over.iter().all(|message| contains(&partitions.paused, message)) {
-            queue.take(&mut self.taken, (limits.records_max - batch.len()).min(TAKE_MAX), Duration::ZERO);
-            if self.taken.is_empty() {
-                break;
-            }
-            self.sort_taken(batch, limits, partitions);
+    /// Without partitions.
+    pub(super) fn new(bells: Arc<Bells>) -> Self {
+        Self {
+            by_number: HashMap::new(),
+            numbers: BTreeMap::new(),
+            ready: VecDeque::new(),
+            bells,
+            rung: Vec::new(),
+            taken: Vec::new(),
+            failed: None,
         }
     }
 
-    /// Waits for one record, and puts it into the batch.
-    pub(super) fn wait(
-        &mut self,
-        queue: &BatchQueue,
-        batch: &mut Batch,
-        limits: &GatherLimits,
-        partitions: &Partitions,
-        wait: Duration,
-    ) {
-        queue.take(&mut self.taken, 1, wait);
-        self.sort_taken(batch, limits, partitions);
+    /// A partition is the member's from now on.
+    pub(super) fn add(&mut self, Assigned { partition, number, queue }: Assigned) {
+        self.numbers.insert(partition.clone(), number);
+        self.by_number.insert(
+            number,
+            Source { partition, left_over: VecDeque::new(), queue, paused: false, stale: false, queued: false },
+        );
+        self.enqueue(number);
     }
 
-    /// Throws away what was left over of some partitions.
-    pub(super) fn forget(&mut self, of: impl Fn(&str, i32) -> bool) {
-        self.left_over.retain(|message| !of(message.topic(), message.partition()));
+    /// A partition is not the member's any more.
+    pub(super) fn remove(&mut self, partition: &TopicPartition) {
+        if let Some(number) = self.numbers.remove(partition) {
+            self.by_number.remove(&number);
+            self.ready.retain(|ready| *ready != number);
+        }
+    }
+
+    /// Whether a partition is the member's.
+    pub(super) fn has(&self, partition: &TopicPartition) -> bool {
+        self.numbers.contains_key(partition)
+    }
+
+    /// Whether the member has none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+
+    /// The member's partitions.
+    pub(super) fn assignment(&self) -> BTreeSet<TopicPartition> {
+        self.numbers.keys().cloned().collect()
+    }
+
+    /// Holds a partition back: it is not asked any more. librdkafka stops fetching once as much is ahead as it may.
+    pub(super) fn pause(&mut self, partition: &TopicPartition) {
+        if let Some(source) = self.source(partition) {
+            source.paused = true;
+        }
+    }
+
+    /// Ends a [`Intake::pause`].
+    pub(super) fn resume(&mut self, partition: &TopicPartition) {
+        let Some(number) = self.numbers.get(partition).copied() else { return };
+        if let Some(source) = self.by_number.get_mut(&number) {
+            source.paused = false;
+        }
+        self.enqueue(number);
+    }
+
+    /// A partition is to go back: nothing of it counts before it did.
+    pub(super) fn rewinding(&mut self, partition: &TopicPartition) {
+        if let Some(source) = self.source(partition) {
+            source.left_over.clear();
+            source.stale = true;
+        }
+    }
+
+    /// A partition went back.
+    pub(super) fn rewound(&mut self, partition: &TopicPartition) {
+        let Some(number) = self.numbers.get(partition).copied() else { return };
+        if let Some(source) = self.by_number.get_mut(&number) {
+            source.stale = false;
+        }
+        self.enqueue(number);
     }
 
     /// The error of a partition, said once.
@@ -72,52 +125,98 @@ impl Intake {
         self.failed.take()
     }
 
-    /// Takes what was left over first, up to the first record for which there is no room: a smaller one behind it must not
-    /// overtake.
-    fn fill_from_left_over(&mut self, batch: &mut Batch, limits: &GatherLimits, partitions: &Partitions) {
-        let mut held_back = VecDeque::new();
-        while let Some(message) = self.left_over.pop_front() {
-            if contains(&partitions.paused, &message) {
-                held_back.push_back(message);
-            } else if fits(batch, limits, &message) {
-                if contains(&partitions.assigned, &message) {
-                    message.copy_to(batch, message.topic());
-                }
-            } else {
-                self.left_over.push_front(message);
-                break;
-            }
-        }
-        held_back.append(&mut self.left_over);
-        self.left_over = held_back;
+    /// Waits until some partition has messages, at most `wait`.
+    pub(super) fn wait(&self, wait: Duration) {
+        self.bells.wait(wait);
     }
 
-    /// Copies the messages taken into the batch, and keeps those for which it has no room.
-    fn sort_taken(&mut self, batch: &mut Batch, limits: &GatherLimits, partitions: &Partitions) {
-        // Messages come in runs of one partition; what holds for the first holds for the run.
-        let mut run: Option<(&Message, &str, bool)> = None;
-        let mut rest = self.taken.len();
-        for (index, message) in self.taken.iter().enumerate() {
-            if let Some(code) = message.error() {
-                self.failed.get_or_insert_with(|| (code, message.error_text()));
+    /// Fills the batch with what is there, without waiting. Each partition gets its share, and who had its turn goes to the
+    /// end: none starves, whatever another has.
+    pub(super) fn fill(&mut self, batch: &mut Batch, limits: &GatherLimits) {
+        let mut rung = std::mem::take(&mut self.rung);
+        self.bells.take(&mut rung);
+        rung.drain(..).for_each(|number| self.enqueue(number));
+        self.rung = rung;
+        // Each that is ready now has a turn with an equal share; what is left of the room is for the turns after that.
+        let (mut turns, mut share) = (0, 0);
+        while !is_full(batch, limits) {
+            if turns == 0 {
+                turns = self.ready.len();
+                share = ((limits.records_max - batch.len()) / turns.max(1)).max(1);
+            }
+            let Some(number) = self.ready.pop_front() else { return };
+            turns -= 1;
+            let Some(source) = self.by_number.get_mut(&number) else { continue };
+            source.queued = false;
+            if source.paused || source.stale {
                 continue;
             }
-            if !fits(batch, limits, message) {
-                rest = index;
-                break;
+            let turn = GatherLimits { records_max: (batch.len() + share).min(limits.records_max), ..*limits };
+            let room = source.fill(batch, &turn, &mut self.taken, &mut self.failed);
+            if source.has_more() {
+                source.queued = true;
+                self.ready.push_back(number);
             }
-            let (topic, ours) = match run {
-                Some((first, topic, ours)) if first.same_partition(message) => (topic, ours),
-                // librdkafka drops what was fetched of a partition that was taken away, but a moment later.
-                _ => (message.topic(), contains(&partitions.assigned, message)),
-            };
-            run = Some((message, topic, ours));
-            if ours {
-                message.copy_to(batch, topic);
+            if !room {
+                return;
             }
         }
-        self.left_over.extend(self.taken.drain(rest..).filter(|message| message.error().is_none()));
-        self.taken.clear();
+    }
+
+    fn source(&mut self, partition: &TopicPartition) -> Option<&mut Source> {
+        self.by_number.get_mut(self.numbers.get(partition)?)
+    }
+
+    fn enqueue(&mut self, number: u64) {
+        // A queue may have rung before it was taken away.
+        let Some(source) = self.by_number.get_mut(&number) else { return };
+        if !source.queued && !source.paused && !source.stale {
+            source.queued = true;
+            self.ready.push_back(number);
+        }
+    }
+}
+
+impl Source {
+    /// False: a message was too large for what room there is.
+    fn fill(
+        &mut self,
+        batch: &mut Batch,
+        limits: &GatherLimits,
+        taken: &mut Vec<Message>,
+        failed: &mut Option<(Code, String)>,
+    ) -> bool {
+        let topic = self.partition.topic.clone();
+        while let Some(message) = self.left_over.pop_front() {
+            if batch.len() >= limits.records_max || !fits(batch, limits, &message) {
+                let room = batch.len() >= limits.records_max;
+                self.left_over.push_front(message);
+                return room;
+            }
+            message.copy_to(batch, &topic);
+        }
+        let Some(queue) = &self.queue else { return true };
+        while !is_full(batch, limits) && self.left_over.is_empty() {
+            queue.take(taken, (limits.records_max - batch.len()).min(TAKE_MAX));
+            if taken.is_empty() {
+                return true;
+            }
+            for message in taken.drain(..) {
+                if let Some(code) = message.error() {
+                    failed.get_or_insert_with(|| (code, message.error_text()));
+                } else if self.left_over.is_empty() && fits(batch, limits, &message) {
+                    message.copy_to(batch, &topic);
+                } else {
+                    // A smaller one behind it must not overtake.
+                    self.left_over.push_back(message);
+                }
+            }
+        }
+        self.left_over.is_empty()
+    }
+
+    fn has_more(&self) -> bool {
+        !self.left_over.is_empty() || self.queue.as_ref().is_some_and(|queue| !queue.is_empty())
     }
 }
 
@@ -126,13 +225,7 @@ fn is_full(batch: &Batch, limits: &GatherLimits) -> bool {
     batch.len() >= limits.records_max || (!batch.is_empty() && batch.bytes_len() >= limits.bytes_max)
 }
 
-/// Whether there is room for this message, or nothing else to return.
+/// Whether there is room for this message's bytes, or nothing else to return.
 fn fits(batch: &Batch, limits: &GatherLimits, message: &Message) -> bool {
-    batch.is_empty()
-        || (batch.len() < limits.records_max && batch.bytes_len().saturating_add(message.len()) <= limits.bytes_max)
-}
-
-fn contains(partitions: &BTreeSet<TopicPartition>, message: &Message) -> bool {
-    let (topic, partition) = (message.topic(), message.partition());
-    partitions.iter().any(|held| held.partition == partition && *held.topic == *topic)
+    batch.is_empty() || batch.bytes_len().saturating_add(message.len()) <= limits.bytes_max
 }

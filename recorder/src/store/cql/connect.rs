@@ -6,9 +6,9 @@ use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::statement::Consistency as CqlConsistency;
-use scylla::statement::unprepared::Statement;
 use scylla::statement::batch::{Batch, BatchStatement, BatchType};
 use scylla::statement::prepared::PreparedStatement;
+use scylla::statement::unprepared::Statement;
 
 use super::plan::BATCH_ROWS_MAX;
 use super::{REQUEST_MAX, schema};
