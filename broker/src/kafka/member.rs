@@ -42,7 +42,7 @@ impl Member {
         const OPERATION: &str = "join the group";
         let consumer: BaseConsumer<Rebalances> = settings
             .member(&membership.client_id, &membership.group)
-            .create_with_context(Rebalances::default())
+            .create_with_context(Rebalances::new(settings.servers()))
             .map_err(unusable(OPERATION))?;
         Ok(Self {
             intake: Intake::new(consumer.context().bells()),
@@ -83,6 +83,7 @@ impl Member {
             }
             wait = Duration::ZERO;
         }
+        self.consumer().context().lifeline().mend(self.consumer().client());
         Ok(())
     }
 
