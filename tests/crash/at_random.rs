@@ -4,7 +4,6 @@
 //! long, `JOBICO_CRASH_SEED` repeats the choices of an earlier run; what the kernel and Kafka do with them is their own.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::Rng;
@@ -12,17 +11,14 @@ use rand::rngs::StdRng;
 
 use super::scene::Scene;
 use super::{seeded, setting};
-use crate::system::Ending;
 use crate::system::cluster::Cluster;
 
 /// The processors.
 const PROCESSORS: [&str; 3] = ["first", "second", "third"];
 /// Nodes of Kafka.
 const NODES: u32 = 3;
-/// Events in a portion; one follows the other after [`PAUSE`].
+/// Events in a portion of the load.
 const PORTION: usize = 200;
-/// See [`PORTION`].
-const PAUSE: Duration = Duration::from_millis(250);
 /// How long a processor is stopped, milliseconds: about as long as its session, after which others take over.
 const STOPPED_MS: std::ops::Range<u64> = 5_000..12_000;
 /// How long a dead processor stays away, milliseconds.
@@ -47,28 +43,16 @@ fn processors_and_brokers_killed_and_stopped_at_random_have_one_outcome_for_each
     for name in PROCESSORS {
         scene.start(name);
     }
-    let (mut sender, stop, begun) = (scene.sender(), AtomicBool::new(false), Instant::now());
-    let mut blows: BTreeMap<Blow, usize> = BTreeMap::new();
-    let sent = std::thread::scope(|threads| {
-        let ending = Ending(&stop);
-        let sending = threads.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                sender.send(PORTION);
-                std::thread::sleep(PAUSE);
-            }
-            sender.sent()
-        });
+    let (begun, mut blows) = (Instant::now(), BTreeMap::<Blow, usize>::new());
+    scene.under_load(PORTION, |scene| {
         while begun.elapsed() < time {
-            let blow = strike(&mut scene, &cluster, &mut random);
+            let blow = strike(scene, &cluster, &mut random);
             *blows.entry(blow).or_default() += 1;
             rest(&mut random, REST_MS);
             println!("{:>4} s: {} outcomes", begun.elapsed().as_secs(), scene.outcomes());
         }
-        drop(ending);
-        sending.join().expect("the sender has not failed")
     });
-    scene.sent = sent;
-    let (sending, undone) = (begun.elapsed(), sent - scene.outcomes());
+    let (sent, sending, undone) = (scene.sent, begun.elapsed(), scene.sent - scene.outcomes_now());
     scene.assert_exactly_once();
     println!(
         "{} s, {blows:?}: {sent} events, {undone} of them undone at the end and done within {:.1} s; one outcome each",

@@ -1,12 +1,10 @@
 //! Brokers that die and that hang, under processors that go on.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jobico_broker::crash_point::OFFSETS;
 
 use super::scene::{BATCH, Scene};
-use crate::system::Ending;
 use crate::system::cluster::Cluster;
 
 /// Events sent at each stage.
@@ -48,7 +46,7 @@ fn a_broker_that_hangs_has_one_outcome_for_each_event() {
     // What is tested is this time itself.
     std::thread::sleep(HANG);
     scene.system.assert_well();
-    cluster.signal(1, "CONT");
+    cluster.wake(1);
     scene.send(PORTION);
     scene.assert_exactly_once();
 }
@@ -67,7 +65,7 @@ fn a_commit_that_the_coordinator_reads_after_the_worker_has_died_has_one_outcome
     // The commit leaves within a millisecond; nobody but the broker could say that it has it, and that is stopped.
     std::thread::sleep(Duration::from_millis(500));
     scene.system.kill("first");
-    cluster.signal(1, "CONT");
+    cluster.wake(1);
     // No one else may have ended it: its transaction had 30 s to go when the broker woke.
     scene.await_readers_free();
     let after = scene.outcomes_now();
@@ -82,20 +80,10 @@ fn each_of_three_brokers_killed_in_turn_has_one_outcome_for_each_event() {
     let cluster = Cluster::start(3);
     let mut scene = at_work(&cluster);
     for node in 1..=3 {
-        let (mut sender, stop) = (scene.sender(), AtomicBool::new(false));
-        scene.sent = std::thread::scope(|threads| {
-            let ending = Ending(&stop);
-            // Under load, which the two that are left carry.
-            let sending = threads.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    sender.send(BATCH);
-                }
-                sender.sent()
-            });
+        // Under load, which the two that are left carry.
+        scene.under_load(BATCH, |_| {
             cluster.kill(node);
             cluster.run_nodes();
-            drop(ending);
-            sending.join().expect("the sender has not failed")
         });
         let seen = scene.outcomes();
         println!("node {node} was killed; {} events sent, {seen} outcomes", scene.sent);

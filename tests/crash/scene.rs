@@ -2,18 +2,21 @@
 //!
 //! Events are written straight to Kafka, by key, some against their schema: results and dead letters are both outcomes.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::outcome;
-use crate::system::kafka::{Isolation, Outgoing, Reader, produce};
-use crate::system::{Job, On, System, eventually, eventually_or};
+use crate::system::kafka::{Isolation, Outgoing, Reader, produce, try_produce};
+use crate::system::{Ending, Job, On, System, eventually, eventually_or};
 
 /// Events in one transaction: so few that each portion of events is many.
 pub const BATCH: usize = 50;
 /// Each so-many-th event is against its schema.
 const INVALID_EACH: usize = 25;
+/// Between two portions of a load.
+const PAUSE: Duration = Duration::from_millis(200);
 /// How long outcomes may take: longer than a transaction that nobody ends (30 s), and what follows it.
 const OUTCOMES_MAX: Duration = Duration::from_secs(120);
 
@@ -52,14 +55,42 @@ impl Scene {
 
     /// Sends so many events.
     pub fn send(&mut self, count: usize) {
-        let mut sender = self.sender();
-        sender.send(count);
-        self.sent = sender.sent();
+        let (address, queue) = (self.system.kafka(), self.queue());
+        produce(&address, &queue, &events(self.sent, count));
+        self.sent += count;
     }
 
-    /// Sends events beside what the scene does; who uses it tells [`Scene::sent`] afterwards.
-    pub fn sender(&self) -> Sender {
-        Sender { kafka: self.system.kafka(), topic: format!("{}.q", self.system.tenant), sent: self.sent }
+    /// Does something while portions of events are sent, one after the other, to a Kafka that may lose nodes meanwhile.
+    /// What then counts as sent is what the queue has.
+    pub fn under_load<T>(&mut self, portion: usize, act: impl FnOnce(&mut Self) -> T) -> T {
+        let (address, queue, stop, first) = (self.system.kafka(), self.queue(), AtomicBool::new(false), self.sent);
+        let (acted, acknowledged) = std::thread::scope(|threads| {
+            let ending = Ending(&stop);
+            let sending = threads.spawn(|| {
+                let (mut number, mut acknowledged) = (first, 0);
+                while !stop.load(Ordering::Relaxed) {
+                    acknowledged += try_produce(&address, &queue, &events(number, portion)).len();
+                    number += portion;
+                    std::thread::sleep(PAUSE);
+                }
+                acknowledged
+            });
+            let acted = act(self);
+            drop(ending);
+            (acted, sending.join().expect("the sender has not failed"))
+        });
+        self.sent = self.all("q").len();
+        assert!(
+            self.sent >= first + acknowledged,
+            "{} of {} acknowledged events are there",
+            self.sent,
+            first + acknowledged
+        );
+        acted
+    }
+
+    fn queue(&self) -> String {
+        format!("{}.q", self.system.tenant)
     }
 
     /// Starts a processor, which holds the transactional id of its name, and waits until it is ready.
@@ -151,29 +182,13 @@ impl Scene {
     }
 }
 
-/// Writes events to the queue.
-pub struct Sender {
-    kafka: String,
-    topic: String,
-    sent: usize,
-}
-
-impl Sender {
-    /// Sends so many events, and waits until Kafka has acknowledged them.
-    pub fn send(&mut self, count: usize) {
-        let record = |number: usize| {
-            let field = if number % INVALID_EACH == 0 { "no" } else { "n" };
-            Outgoing::new(json!({ field: number }).to_string()).key(&format!("customer-{}", number % 37))
-        };
-        let records: Vec<Outgoing> = (self.sent..self.sent + count).map(record).collect();
-        produce(&self.kafka, &self.topic, &records);
-        self.sent += count;
-    }
-
-    /// Events sent, with those before.
-    pub fn sent(&self) -> usize {
-        self.sent
-    }
+/// Events, numbered from `first`.
+fn events(first: usize, count: usize) -> Vec<Outgoing> {
+    let event = |number: usize| {
+        let field = if number.is_multiple_of(INVALID_EACH) { "no" } else { "n" };
+        Outgoing::new(json!({ field: number }).to_string()).key(&format!("customer-{}", number % 37))
+    };
+    (first..first + count).map(event).collect()
 }
 
 fn flags(instance: &str) -> [String; 6] {

@@ -2,10 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
 
-use super::eventually;
+use super::{eventually, kafka};
+
+/// Tests with a cluster of their own run one after the other: several clusters, and processes on each, are more than a
+/// machine of two cores carries without time-outs that say nothing.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A cluster on loopback, run by `scripts/services`. It ends with the test.
 pub struct Cluster {
@@ -13,22 +18,37 @@ pub struct Cluster {
     /// Bootstrap servers.
     pub address: String,
     nodes: u32,
+    // Dropped last: the next begins when this has ended.
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Cluster {
     /// Starts a cluster of one node or three, which keep every record three times and acknowledge it when two have it.
     pub fn start(nodes: u32) -> Self {
+        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().expect("a scratch folder");
-        let mut this = Self { folder, address: String::new(), nodes };
+        let mut this = Self { folder, address: String::new(), nodes, _turn: turn };
         this.address = this.run_nodes();
         this
     }
 
-    /// Starts the nodes that do not run, and waits until all answer.
+    /// Starts the nodes that do not run, and waits until all are members of the cluster.
     pub fn run_nodes(&self) -> String {
         let nodes = self.nodes.to_string();
         let said = self.services(&["start", "kafka", "--port", "0", "--nodes", &nodes]);
-        said.trim().strip_prefix("kafka ").unwrap_or_else(|| panic!("no address: {said}")).to_owned()
+        let address = said.trim().strip_prefix("kafka ").unwrap_or_else(|| panic!("no address: {said}")).to_owned();
+        self.await_brokers(&address);
+        address
+    }
+
+    /// Ends a node's SIGSTOP, and waits until the cluster has it back.
+    pub fn wake(&self, node: u32) {
+        self.signal(node, "CONT");
+        self.await_brokers(&self.address);
+    }
+
+    fn await_brokers(&self, address: &str) {
+        eventually("all brokers are there", || kafka::has_brokers(address, self.nodes as usize).then_some(()));
     }
 
     /// Sends a signal to a node, from 1.

@@ -17,6 +17,11 @@ use super::{Record, WAIT_MAX};
 /// One wait of the reader for a record.
 const POLL: Duration = Duration::from_millis(100);
 
+/// The longest that a reader who does not wait for the end reads.
+const MOMENT: Duration = Duration::from_millis(500);
+/// How long a look at a cluster's brokers may take.
+const LOOK_MAX: Duration = Duration::from_secs(2);
+
 /// Errors of a consumer while a broker is away: it goes on by itself.
 const AWAY: [RDKafkaErrorCode; 4] = [
     RDKafkaErrorCode::AllBrokersDown,
@@ -82,6 +87,14 @@ impl ProducerContext<NoCustomPartitioner> for Delivered {
 /// Produces records to a topic of the Kafka at `address`, and waits until it has acknowledged all: partition and offset of
 /// each, in order.
 pub fn produce(address: &str, topic: &str, records: &[Outgoing]) -> Vec<(i32, i64)> {
+    let places = try_produce(address, topic, records);
+    assert_eq!(places.len(), records.len(), "Kafka acknowledged every record");
+    places
+}
+
+/// Produces records to a Kafka of which a node may be away: where those stand that it has acknowledged within [`WAIT_MAX`].
+/// What became of the others is not known.
+pub fn try_produce(address: &str, topic: &str, records: &[Outgoing]) -> Vec<(i32, i64)> {
     let producer: ThreadedProducer<Delivered> = ClientConfig::new()
         .set("bootstrap.servers", address)
         .set("enable.idempotence", "true")
@@ -105,10 +118,19 @@ pub fn produce(address: &str, topic: &str, records: &[Outgoing]) -> Vec<(i32, i6
             std::thread::sleep(Duration::from_millis(5));
         }
     }
-    producer.flush(WAIT_MAX).expect("Kafka acknowledges");
+    if let Err(error) = producer.flush(WAIT_MAX) {
+        println!("records to {topic} were not acknowledged: {error}");
+    }
     let delivered = producer.context().0.lock().expect("no panic").clone();
-    assert_eq!(delivered.len(), records.len(), "Kafka acknowledged every record");
     delivered.into_values().collect()
+}
+
+/// Whether a cluster says that it has so many brokers. A client that was told of none may never find them again, so that
+/// each look is by a new one.
+pub fn has_brokers(address: &str, count: usize) -> bool {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", address).create().expect("a consumer without a group");
+    consumer.fetch_metadata(None, LOOK_MAX).is_ok_and(|metadata| metadata.brokers().len() >= count)
 }
 
 /// What a reader is shown.
@@ -180,11 +202,14 @@ impl Reader {
 
     /// What arrives within a moment.
     pub fn poll(&self) -> Vec<Record> {
-        let mut records = Vec::new();
-        while let Some(polled) = self.consumer.poll(POLL) {
+        let (mut records, begun) = (Vec::new(), Instant::now());
+        while begun.elapsed() < MOMENT
+            && let Some(polled) = self.consumer.poll(POLL)
+        {
             match polled {
                 Ok(message) => records.push(record(&message)),
-                Err(KafkaError::PartitionEOF(_)) => break,
+                // Of one partition; the others may have more.
+                Err(KafkaError::PartitionEOF(_)) => {}
                 // A broker that a test has killed or stopped: it comes back.
                 Err(KafkaError::MessageConsumption(code)) if AWAY.contains(&code) => break,
                 Err(error) => panic!("the reader failed: {error}"),
