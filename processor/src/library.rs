@@ -140,7 +140,7 @@ impl Inner {
 
     async fn prepare(self: &Arc<Self>, tenant: &TenantId, digest: Digest) {
         let started = Instant::now();
-        if let Some(module) = self.from_cache(digest).await {
+        if let Some(module) = self.compiled_before(digest).await {
             tracing::info!(%tenant, %digest, ms = started.elapsed().as_millis(), "a module is ready, as it was compiled before");
             return self.settle(digest, Ok(module));
         }
@@ -179,7 +179,7 @@ impl Inner {
     }
 
     /// The module, where it was compiled before.
-    async fn from_cache(&self, digest: Digest) -> Option<Module> {
+    async fn compiled_before(&self, digest: Digest) -> Option<Module> {
         let cache = self.cache.clone()?;
         let _read = self.reading.acquire().await.expect("the semaphore is never closed");
         // A panic there is as good as a damaged file.

@@ -11,30 +11,26 @@
 //!
 //! `JOBICO_SEED=N` runs that one schedule and tells its course; `JOBICO_SCHEDULES=N` runs that many.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+mod outcomes;
+mod stage;
+
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jobico_broker::simulated::{Faults, Simulated};
-use jobico_broker::{Append, Batch, Broker, GatherLimits, Record, Retention, TopicSpec};
-use jobico_catalog::{Artifacts, Handle, artifact};
-use jobico_event::catalog::{Active, Document, FunctionPin, JobVersion, Queue, Route, Tenant};
-use jobico_event::retry::{self, Retry, Tier};
-use jobico_event::snapshot::Catalog;
-use jobico_event::{Digest, EventId, FileName, JobId, QueueId, RuntimeId, TenantId, name};
-use jobico_processor::config::Limits;
-use jobico_processor::library::{Library, Lookup};
-use jobico_processor::metrics::Metrics;
+use jobico_broker::{Append, Broker, GatherLimits, Retention, TopicSpec};
+use jobico_catalog::Handle;
+use jobico_event::name;
+use jobico_event::retry::{Retry, Tier};
 use jobico_processor::worker::{Course, Pace, Worker};
-use jobico_service::Frame;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng, SeedableRng};
 use tokio_util::sync::CancellationToken;
 
-use crate::functions::{binary, limits};
+use outcomes::Outcomes;
+use stage::Stage;
 
 /// How many schedules are run where nobody says how many.
 const SCHEDULES: u64 = 1_500;
@@ -44,103 +40,10 @@ const FIRST_MS: i64 = 1_700_000_000_000;
 const TURNS_MAX: u32 = 120;
 /// Turns after the last fault in which everything must be done.
 const TURNS_TO_END: u32 = 3_000;
-/// Lines that `log.wat` logs for each event.
-const LINES: usize = 7;
 const POOL: &str = "p";
 const PARTITIONS: u32 = 3;
 /// Workers, each with a transactional id of its own.
 const WORKERS: usize = 2;
-
-/// What all schedules share: compiled modules, and catalogs.
-struct Stage {
-    library: Library,
-    limits: Limits,
-    metrics: Metrics,
-    frame: Frame,
-    jobs: Vec<(Retry, Handle)>,
-    tenant: TenantId,
-}
-
-impl Stage {
-    async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        // The longest call is beyond what a loaded machine makes of a short one: a deadline is real time.
-        let limits = Limits { instances: 256, memory_bytes: 1 << 20, call: Duration::from_secs(60), ..limits() };
-        let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
-        let artifacts = Artifacts::in_folder(folder.path().to_owned());
-        // Two threads with two workers and their twins each, which keep three instances at most.
-        let library = Library::new(&limits, 16, artifacts, folder.path(), metrics.clone()).unwrap();
-        let tenant = TenantId::new("t").unwrap();
-        let key = retry::Ordering::Key;
-        let policies = [
-            Retry { attempts: 1, ..Retry::default() },
-            Retry { attempts: 3, tiers: vec![Tier::S1, Tier::S10], ordering: retry::Ordering::None },
-            Retry { attempts: 2, tiers: vec![Tier::S1], ordering: key },
-        ];
-        let mut jobs = Vec::new();
-        for policy in policies {
-            jobs.push((policy.clone(), catalog(&tenant, policy, folder.path()).await));
-        }
-        for module in ["trap_when.wat", "echo.wat", "log.wat"] {
-            while !matches!(library.look_up(&tenant, &Digest::of(&binary(module))), Lookup::Ready(_)) {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        }
-        Self { library, limits, metrics, frame: Frame::new(Duration::from_secs(1)), jobs, tenant }
-    }
-
-    fn topic(&self, queue: &str) -> String {
-        name::queue(&self.tenant, &QueueId::new(queue).unwrap())
-    }
-}
-
-/// Three queues: `q1` traps where there is a '!', and hands on to `q2`; `q3` logs.
-async fn catalog(tenant: &TenantId, retry: Retry, artifacts: &Path) -> Handle {
-    let mut catalog = Catalog::default();
-    let now = String::new;
-    catalog.insert(Document::Tenant(Tenant { tenant: tenant.clone(), created_at: now(), results_ttl_s: None }));
-    let mut routes = Vec::new();
-    for (event, queue, module, ok) in [
-        ("first", "q1", "trap_when.wat", Some("second")),
-        ("second", "q2", "echo.wat", None),
-        ("third", "q3", "log.wat", None),
-    ] {
-        let binary = binary(module);
-        let digest = Digest::of(&binary);
-        artifact::store(artifacts, &digest, &binary).await.unwrap();
-        routes.push(Route {
-            event: EventId::new(event).unwrap(),
-            queue: QueueId::new(queue).unwrap(),
-            schema: None,
-            function: FunctionPin {
-                runtime: RuntimeId::new("r").unwrap(),
-                name: FileName::new("f.wasm").unwrap(),
-                digest,
-                main: "event".to_owned(),
-            },
-            ok: ok.map(|event| EventId::new(event).unwrap()),
-            error: None,
-            key: None,
-            timeout_ms: None,
-        });
-    }
-    let queue = |queue| Queue { queue: QueueId::new(queue).unwrap(), pool: POOL.to_owned(), partitions: None };
-    let job = JobId::new("job").unwrap();
-    catalog.insert(Document::Job(JobVersion {
-        tenant: tenant.clone(),
-        job: job.clone(),
-        version: 1,
-        replaces: None,
-        name: None,
-        deployed_at: now(),
-        queues: ["q1", "q2", "q3"].map(queue).into(),
-        routes,
-        retry,
-        source: String::new(),
-    }));
-    catalog.insert(Document::Active(Active { tenant: tenant.clone(), job, version: 1, since: now() }));
-    Handle::fixed(catalog.snapshot())
-}
 
 /// One schedule on its way.
 struct Schedule<'s> {
@@ -201,7 +104,7 @@ impl<'s> Schedule<'s> {
         }
         self.twins.clear();
         self.log.misbehave(Faults::default());
-        self.to_the_end();
+        self.finish();
         Outcomes::new(&self).check();
     }
 
@@ -320,7 +223,7 @@ impl<'s> Schedule<'s> {
     }
 
     /// Without faults, until nothing is left in queues and tiers.
-    fn to_the_end(&mut self) {
+    fn finish(&mut self) {
         for turn in 0..TURNS_TO_END {
             self.clock.fetch_add(100, Ordering::Relaxed);
             self.turn_of(turn as usize % WORKERS);
@@ -347,133 +250,6 @@ impl<'s> Schedule<'s> {
             }
         }
         left
-    }
-}
-
-/// Where an event first stood: its topic, partition and offset.
-type Place = (String, i32, i64);
-
-/// An outcome: `ok` or the dead letter's code, the value, the attempts, when it was committed, and where it stands.
-#[derive(Debug)]
-struct Outcome {
-    what: String,
-    value: Option<String>,
-    attempts: u32,
-    committed_ms: i64,
-    stands: (String, i32, i64),
-}
-
-/// What an observer finds in the log.
-struct Outcomes<'s> {
-    schedule: &'s Schedule<'s>,
-    outcomes: BTreeMap<Place, Vec<Outcome>>,
-}
-
-fn header<'r>(record: &Record<'r>, name: &str) -> &'r str {
-    let found = record.headers().find(|(found, _)| *found == name);
-    found.map_or("", |(_, value)| std::str::from_utf8(value).unwrap())
-}
-
-fn origin(record: &Record<'_>) -> Place {
-    let partition = header(record, "jobico-origin-partition").parse().unwrap();
-    (
-        header(record, "jobico-origin-topic").to_owned(),
-        partition,
-        header(record, "jobico-origin-offset").parse().unwrap(),
-    )
-}
-
-fn text(record: &Record<'_>) -> Option<String> {
-    record.value().map(|value| String::from_utf8(value.to_vec()).unwrap())
-}
-
-impl<'s> Outcomes<'s> {
-    fn new(schedule: &'s Schedule<'s>) -> Self {
-        let mut outcomes: BTreeMap<Place, Vec<Outcome>> = BTreeMap::new();
-        let tenant = &schedule.stage.tenant;
-        for topic in [name::results(tenant), name::dead(tenant)] {
-            for record in schedule.log.committed(&topic).unwrap().iter() {
-                let place = origin(&record);
-                let status = header(&record, "jobico-status");
-                let code = header(&record, "jobico-error-code");
-                outcomes.entry(place).or_default().push(Outcome {
-                    what: if status.is_empty() { code } else { status }.to_owned(),
-                    value: text(&record),
-                    attempts: header(&record, "jobico-attempts").parse().unwrap(),
-                    committed_ms: record.timestamp_ms(),
-                    stands: (topic.clone(), record.partition(), record.offset()),
-                });
-            }
-        }
-        Self { schedule, outcomes }
-    }
-
-    fn committed(&self, queue: &str) -> Batch {
-        self.schedule.log.committed(&self.schedule.stage.topic(queue)).unwrap()
-    }
-
-    fn check(mut self) {
-        let (mut fine, mut lines) = (Vec::new(), 0);
-        for queue in ["q1", "q2", "q3"] {
-            let mut last: BTreeMap<i32, (i64, BTreeMap<(String, i32), i64>)> = BTreeMap::new();
-            for record in self.committed(queue).iter() {
-                let place = (record.topic().to_string(), record.partition(), record.offset());
-                let value = text(&record).unwrap();
-                let outcomes = self.outcomes.remove(&place).unwrap_or_default();
-                let [outcome] = &outcomes[..] else { panic!("{place:?} has the outcomes {outcomes:?}") };
-                let (expected, attempts) = match &value {
-                    poison if poison.contains('!') => ("trap", self.schedule.retry.attempts),
-                    broken if broken.contains("no JSON") => ("json", 1),
-                    _ => ("ok", 1),
-                };
-                let failures = self.failures(&place);
-                assert_eq!((outcome.what.as_str(), outcome.attempts), (expected, attempts), "{place:?}: {failures:?}");
-                assert_eq!(outcome.value.as_ref(), Some(&value), "{place:?}");
-                match (queue, expected) {
-                    ("q1", "ok") => fine.push(value),
-                    ("q3", "ok") => lines += LINES,
-                    _ => {}
-                }
-                if expected == "trap" && self.schedule.retry.ordering == retry::Ordering::None {
-                    continue; // others may pass it
-                }
-                let (committed_ms, stood) = last.entry(record.partition()).or_insert((0, BTreeMap::new()));
-                assert!(*committed_ms <= outcome.committed_ms, "{place:?} was committed before the one before it");
-                *committed_ms = outcome.committed_ms;
-                let (topic, partition, offset) = outcome.stands.clone();
-                let before = stood.insert((topic, partition), offset).unwrap_or(-1);
-                assert!(before < offset, "{place:?} has its outcome before that of the one before it");
-            }
-        }
-        assert!(self.outcomes.is_empty(), "outcomes of nothing: {:?}", self.outcomes);
-        let mut handed_on: Vec<String> = self.committed("q2").iter().map(|record| text(&record).unwrap()).collect();
-        handed_on.sort_unstable();
-        fine.sort_unstable();
-        assert_eq!(handed_on, fine, "each that went well is handed on once");
-        self.check_log(lines);
-    }
-
-    /// Why an event had to wait in tiers.
-    fn failures(&self, place: &Place) -> Vec<String> {
-        let mut failures = Vec::new();
-        for tier in Tier::ALL {
-            let waited = self.schedule.log.committed(&name::retry(POOL, tier)).unwrap();
-            let here = waited.iter().filter(|record| origin(record) == *place);
-            failures.extend(here.map(|record| header(&record, "jobico-error-message").to_owned()));
-        }
-        failures
-    }
-
-    fn check_log(&self, lines: usize) {
-        let logged = self.schedule.log.committed(name::LOG).unwrap();
-        let distinct: BTreeSet<String> = logged
-            .iter()
-            .map(|record| {
-                let line: serde_json::Value = serde_json::from_slice(record.value().unwrap()).unwrap();
-                format!("{}/{}/{}/{}", line["topic"], line["partition"], line["offset"], line["line"])
-            })
-            .collect();
-        assert_eq!((logged.len(), distinct.len()), (lines, lines), "each line is logged once");
     }
 }
 
