@@ -74,7 +74,11 @@ impl Engine {
             .wasm_multi_memory(false)
             .wasm_memory64(false)
             .wasm_relaxed_simd(false)
-            .wasm_backtrace_max_frames(None);
+            // A function's failure is told by its kind: what only backtraces and debuggers need is left out of compiled code,
+            // of which there is much where there are thousands of functions.
+            .wasm_backtrace_max_frames(None)
+            .generate_address_map(false)
+            .native_unwind_info(false);
         let wasm = wasmtime::Engine::new(&config)?;
         let stopped = Arc::new(AtomicBool::new(false));
         let (weak, stop) = (wasm.weak(), stopped.clone());
