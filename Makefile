@@ -55,5 +55,5 @@ deny: ## Licences and sources of what is built in
 
 .PHONY: bench
 bench: ## Measure against real Kafka and print the table
-	@scripts/prerequisites test
+	@scripts/prerequisites bench
 	@load-tests/bench
