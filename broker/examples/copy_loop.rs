@@ -88,7 +88,7 @@ async fn main() -> Result<(), Failure> {
     settings.properties.clone_from(&plan.properties);
     let kafka = Kafka::connect(settings)?;
     let partitions = u32::try_from(plan.of("partitions"))?;
-    let spec = |name| TopicSpec { name, partitions, retention: Retention::Default };
+    let spec = |name| TopicSpec { name, partitions, retention: Retention::Default, record_bytes_max: None };
     kafka.ensure_topics(&[spec(plan.input()), spec(plan.output())]).await?;
     if plan.what == "latency" {
         let plan = plan.clone();

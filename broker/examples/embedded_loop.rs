@@ -50,6 +50,7 @@ async fn main() {
         name: name.to_owned(),
         partitions: numbers["partitions"] as u32,
         retention: Retention::Default,
+        record_bytes_max: None,
     };
     log.ensure_topics(&[spec("in"), spec("out"), spec("single")]).await.unwrap();
     single_appends(&log, &numbers).await;
@@ -171,6 +172,7 @@ async fn many_tenants() {
             name: format!("t{tenant}.{kind}"),
             partitions,
             retention: Retention::Default,
+            record_bytes_max: None,
         })
         .collect();
     let begun = Instant::now();

@@ -4,7 +4,7 @@
 //!  Settings ── what librdkafka is told, and why
 //!  Kafka ──┬── append ───────► Appender            one producer for all tasks; a ticket per record
 //!          ├── ensure_topics … Enquirer, Maker     topics, offsets, lag
-//!          ├── join ─────────► Member              gather: BatchQueue ─► Batch; rebalances in there
+//!          ├── join ─────────► Member              gather: PartitionQueues ─► Batch; rebalances in there
 //!          ├── join_transactional ► KafkaTransactor = Member + TransactionalProducer
 //!          ├── writer ───────► KafkaWriter         = TransactionalProducer
 //!          └── follow ───────► KafkaFollower       all partitions, to their ends
@@ -105,9 +105,10 @@ impl Broker for Kafka {
 
     async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {
         let wanted = topics.to_vec();
-        let (make, grow) = self.ask(move |enquirer| enquirer.missing(&wanted)).await?;
-        self.maker.make(&make, self.settings.replication).await?;
-        self.maker.grow(&grow).await?;
+        let missing = self.ask(move |enquirer| enquirer.missing(&wanted)).await?;
+        self.maker.make(&missing.make, self.settings.replication).await?;
+        self.maker.grow(&missing.grow).await?;
+        self.maker.enlarge(&missing.large).await?;
         let wanted = topics.to_vec();
         self.ask(move |enquirer| enquirer.await_ready(&wanted)).await
     }

@@ -66,7 +66,18 @@ pub struct TopicSpec {
     pub partitions: u32,
     /// What is thrown away.
     pub retention: Retention,
+    /// Bytes of its largest record, up to [`RECORD_BYTES_CAP`]; none = the log's default, [`RECORD_BYTES_DEFAULT`] or what
+    /// the operators of the cluster chose.
+    pub record_bytes_max: Option<u32>,
 }
+
+/// Bytes of the largest record of a topic that asks for no other limit: Kafka's default (`message.max.bytes` of the broker),
+/// in round numbers. Kafka counts a batch as it is sent, compressed; the logs of this process count key, value and headers.
+pub const RECORD_BYTES_DEFAULT: u32 = 1 << 20;
+
+/// The most that [`TopicSpec::record_bytes_max`] may ask for. Records in transactions may be as large, if their topic takes
+/// them.
+pub const RECORD_BYTES_CAP: u32 = 4 << 20;
 
 /// What a topic throws away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +161,7 @@ pub trait Broker: Send + Sync + 'static {
     fn describe(&self) -> String;
 
     /// Makes the topics that do not exist yet; returns when each can be written and read. Topics that exist stay as they
-    /// are, but for partitions, which grow to what is asked.
+    /// are, but for their partitions and their largest record, which grow to what is asked.
     async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error>;
 
     /// The topics that exist.

@@ -33,6 +33,8 @@ conformance! {
         a_topic_can_be_written_and_read_once_it_is_ensured,
         ensuring_again_changes_nothing,
         a_topic_grows_and_keeps_its_records,
+        the_largest_record_of_a_topic_fits_with_headers_beside_it_into_one_for_larger_records,
+        a_topic_that_exists_takes_larger_records_once_that_is_asked_for,
         a_member_gets_the_partitions_that_its_topic_gains,
         a_member_gets_a_topic_that_is_made_after_it_subscribed;
     follow:

@@ -23,7 +23,7 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn topic(name: &str, partitions: u32, retention: Retention) -> TopicSpec {
-    TopicSpec { name: name.to_owned(), partitions, retention }
+    TopicSpec { name: name.to_owned(), partitions, retention, record_bytes_max: None }
 }
 
 fn values(log: &Embedded, topic: &str) -> Vec<String> {

@@ -27,7 +27,12 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 
 fn log(seed: u64) -> Arc<Simulated> {
     let log = Simulated::new(seed, NONE);
-    let topic = |name: &str| TopicSpec { name: name.to_owned(), partitions: 3, retention: Retention::Default };
+    let topic = |name: &str| TopicSpec {
+        name: name.to_owned(),
+        partitions: 3,
+        retention: Retention::Default,
+        record_bytes_max: None,
+    };
     wait(log.ensure_topics(&[topic("in"), topic("out")])).unwrap();
     log
 }

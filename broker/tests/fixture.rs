@@ -85,7 +85,13 @@ impl Fixture {
     }
 
     pub fn ensure(&self, topic: &str, partitions: u32, retention: Retention) {
-        self.wait(self.broker.ensure_topics(&[TopicSpec { name: topic.to_owned(), partitions, retention }])).unwrap();
+        self.wait(self.broker.ensure_topics(&[TopicSpec {
+            name: topic.to_owned(),
+            partitions,
+            retention,
+            record_bytes_max: None,
+        }]))
+        .unwrap();
     }
 
     /// Makes a topic.

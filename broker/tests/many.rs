@@ -48,7 +48,12 @@ fn ten_thousand_topics_cost_a_batch_no_more_than_one() {
     for kind in LOGS {
         let log = Fixture::new(kind);
         let topics: Vec<_> = (0..TOPICS).map(|number| log.name(&format!("t{number}"))).collect();
-        let spec = |name: &String| TopicSpec { name: name.clone(), partitions: 4, retention: Retention::Default };
+        let spec = |name: &String| TopicSpec {
+            name: name.clone(),
+            partitions: 4,
+            retention: Retention::Default,
+            record_bytes_max: None,
+        };
         log.wait(log.broker.ensure_topics(&topics.iter().map(spec).collect::<Vec<_>>())).unwrap();
         let mut members = [log.join("group", &[]), log.join("group", &[])];
         for member in &mut members {

@@ -42,7 +42,7 @@ impl Scene {
 
     fn topic(&self, name: &str, partitions: u32) -> String {
         let name = format!("{}.{name}", self.name);
-        let spec = TopicSpec { name: name.clone(), partitions, retention: Retention::Default };
+        let spec = TopicSpec { name: name.clone(), partitions, retention: Retention::Default, record_bytes_max: None };
         self.runtime.block_on(self.kafka.ensure_topics(&[spec])).unwrap();
         name
     }

@@ -1,12 +1,21 @@
 //! Making topics, and letting them grow.
 
-use jobico_broker::{Retention, Start, TopicSpec, partition_of_key};
+use jobico_broker::{
+    Batch, Cause, Error, GatherLimits, Outgoing, Positions, RECORD_BYTES_CAP, Retention, Start, TopicSpec,
+    partition_of_key,
+};
+use rand::{RngCore, SeedableRng};
 
 use crate::fixture::{ANY, Fixture, TURN, gather, numbers, settle, turn, until, values};
 
 pub fn a_topic_can_be_written_and_read_once_it_is_ensured(log: &Fixture) {
     let topics: Vec<_> = (0..10).map(|number| log.name(&format!("many{number}"))).collect();
-    let spec = |name: &String| TopicSpec { name: name.clone(), partitions: 2, retention: Retention::Default };
+    let spec = |name: &String| TopicSpec {
+        name: name.clone(),
+        partitions: 2,
+        retention: Retention::Default,
+        record_bytes_max: None,
+    };
     log.wait(log.broker.ensure_topics(&topics.iter().map(spec).collect::<Vec<_>>())).unwrap();
     for topic in &topics {
         log.put_range(topic, 0..2);
@@ -43,7 +52,7 @@ pub fn a_topic_grows_and_keeps_its_records(log: &Fixture) {
         (position.partition > 0 && position.partition == place).then_some(())
     });
     log.expect_values(&topic, numbers(0..number));
-    let (mut batch, mut seen) = (jobico_broker::Batch::new(), Vec::new());
+    let (mut batch, mut seen) = (Batch::new(), Vec::new());
     until("the follower reads the new partitions, too", || {
         follower.poll(&mut batch, TURN).unwrap();
         seen.extend(batch.iter().map(crate::fixture::Seen::from));
@@ -78,4 +87,88 @@ pub fn a_member_gets_a_topic_that_is_made_after_it_subscribed(log: &Fixture) {
         (seen.len() == 10).then_some(())
     });
     assert_eq!(values(&seen), numbers(0..10));
+}
+
+/// What no codec makes smaller: Kafka counts records as they are sent.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut noise = vec![0; bytes];
+    rand::rngs::StdRng::seed_from_u64(7).fill_bytes(&mut noise);
+    noise
+}
+
+/// As large a value as a topic takes that asks for nothing else.
+const LARGEST: usize = 1_048_000;
+
+/// Writes one record in a transaction.
+fn write(log: &Fixture, topic: &str, value: &[u8], headers: &[(&str, &[u8])]) -> Result<(), Error> {
+    let id = log.name(&format!("writer.{topic}"));
+    let mut transactor = log.broker.join_transactional(&log.membership("writers"), &id).unwrap();
+    transactor.begin().unwrap();
+    let outgoing = Outgoing { topic, key: Some(b"k"), value: Some(value), headers };
+    let written = transactor.produce(&outgoing).and_then(|()| transactor.commit(&Positions::new()));
+    transactor.abort().unwrap();
+    written
+}
+
+fn sizes(log: &Fixture, topic: &str, count: usize) -> Vec<usize> {
+    let mut batch = Batch::new();
+    until("the records of the topic", || {
+        log.follow(topic, Start::Beginning).read_to_end(&mut batch).unwrap();
+        (batch.len() >= count).then_some(())
+    });
+    batch.iter().map(|record| record.value().unwrap().len()).collect()
+}
+
+fn ensure_large(log: &Fixture, topic: &str) {
+    let spec = TopicSpec {
+        name: topic.to_owned(),
+        partitions: 1,
+        retention: Retention::Default,
+        record_bytes_max: Some(2 << 20),
+    };
+    log.wait(log.broker.ensure_topics(&[spec])).unwrap();
+}
+
+pub fn the_largest_record_of_a_topic_fits_with_headers_beside_it_into_one_for_larger_records(log: &Fixture) {
+    let (queue, dead) = (log.topic("queue", 1), log.name("dead"));
+    ensure_large(log, &dead);
+    write(log, &queue, &noise(LARGEST), &[]).unwrap();
+    let mut reader = log.join("reader", &[&queue]);
+    let (mut batch, few) = (Batch::new(), GatherLimits { records_max: 1, bytes_max: 1 });
+    until("the largest record", || {
+        reader.gather(&mut batch, &few, TURN).unwrap();
+        (!batch.is_empty()).then_some(())
+    });
+    let value = batch.get(0).unwrap().value().unwrap();
+    let note = noise(5_000);
+    let headers: Vec<(&str, &[u8])> = (0..20).map(|_| ("jobico-note", &*note)).collect();
+    assert_eq!(write(log, &queue, value, &headers).unwrap_err().cause, Cause::TooLarge);
+    write(log, &dead, value, &headers).unwrap();
+    assert_eq!(sizes(log, &dead, 1), [LARGEST]);
+    assert_eq!(sizes(log, &queue, 1), [LARGEST]);
+}
+
+pub fn a_topic_that_exists_takes_larger_records_once_that_is_asked_for(log: &Fixture) {
+    let topic = log.name("kept");
+    log.ensure(&topic, 2, Retention::Compact);
+    write(log, &topic, b"small", &[]).unwrap();
+    let larger = noise(LARGEST * 3 / 2);
+    assert_eq!(write(log, &topic, &larger, &[]).unwrap_err().cause, Cause::TooLarge);
+    for _ in 0..2 {
+        ensure_large(log, &topic);
+    }
+    write(log, &topic, &larger, &[]).unwrap();
+    // Asking for less takes nothing back, and what else was set stays: it is compacted still.
+    log.ensure(&topic, 1, Retention::Default);
+    write(log, &topic, &larger, &[]).unwrap();
+    let keyless = jobico_broker::Append { topic: topic.clone(), key: None, value: None, headers: Vec::new() };
+    assert!(log.wait(log.broker.append(vec![keyless]))[0].is_err());
+    assert_eq!(sizes(log, &topic, 3), [5, larger.len(), larger.len()]);
+    let beyond = TopicSpec {
+        name: log.name("beyond"),
+        partitions: 1,
+        retention: Retention::Default,
+        record_bytes_max: Some(RECORD_BYTES_CAP + 1),
+    };
+    assert!(log.wait(log.broker.ensure_topics(&[beyond])).is_err());
 }

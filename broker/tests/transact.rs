@@ -1,6 +1,6 @@
 //! Outputs and offsets as one.
 
-use jobico_broker::{Batch, Cause, Class, Outgoing, Positions, Start, Transactor};
+use jobico_broker::{Batch, Cause, Class, Outgoing, Positions, RECORD_BYTES_CAP, Start, Transactor};
 
 use crate::fixture::{Fixture, Seen, TURN, gather, next_offsets, numbers, outgoing, partition, until, values};
 
@@ -138,7 +138,7 @@ pub fn a_record_for_a_topic_that_does_not_exist_fails_its_transaction_alone(log:
 }
 
 pub fn a_record_that_is_too_large_fails_its_transaction_alone(log: &Fixture) {
-    let (large, topic) = ("x".repeat(2 << 20), log.topic("large", 1));
+    let (large, topic) = ("x".repeat(RECORD_BYTES_CAP as usize + 1), log.topic("large", 1));
     fails_alone(log, &outgoing(&topic, "k", &large), Cause::TooLarge);
     assert!(log.committed(&topic).is_empty());
 }

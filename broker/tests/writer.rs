@@ -1,6 +1,6 @@
 //! The one writer of the control plane's topics.
 
-use jobico_broker::{Cause, Class, Retention};
+use jobico_broker::{Cause, Class, RECORD_BYTES_CAP, Retention};
 
 use crate::fixture::{Fixture, outgoing};
 
@@ -47,7 +47,7 @@ pub fn a_writer_is_fenced_by_the_next_and_may_acquire_again(log: &Fixture) {
 }
 
 pub fn a_refused_write_leaves_nothing(log: &Fixture) {
-    let (topic, large) = (compacted(log), "x".repeat(2 << 20));
+    let (topic, large) = (compacted(log), "x".repeat(RECORD_BYTES_CAP as usize + 1));
     let mut writer = log.broker.writer(&log.name("writer")).unwrap();
     writer.acquire().unwrap();
     let error = writer.write(&[outgoing(&topic, "a", "half"), outgoing(&topic, "b", &large)]).unwrap_err();

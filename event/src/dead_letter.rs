@@ -2,6 +2,14 @@
 
 use std::borrow::Cow;
 
+/// Bytes of the largest record of a topic of dead letters, and of a tier, in which events wait to be run again: twice what
+/// a queue takes, so that there is room for the headers that say why.
+pub const RECORD_BYTES_MAX: u32 = 2 << 20;
+
+/// What fits into such a record, bytes of key, value, and names and values of headers: Kafka adds a few to each header, and
+/// a hundred to a record.
+pub const RECORD_CONTENT_BYTES_MAX: usize = RECORD_BYTES_MAX as usize - (16 << 10);
+
 /// Where it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {

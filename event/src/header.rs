@@ -52,6 +52,8 @@ pub const ERROR_STAGE: &str = "jobico-error-stage";
 pub const ERROR_CODE: &str = "jobico-error-code";
 /// What failed, a sentence.
 pub const ERROR_MESSAGE: &str = "jobico-error-message";
+/// Bytes of the event's value, decimal, on a dead letter that it was too large for: it stands at the event's origin alone.
+pub const LEFT_BYTES: &str = "jobico-left-bytes";
 /// The tenant of a record of the log topic.
 pub const TENANT: &str = "jobico-tenant";
 /// The level of a record of the log topic.

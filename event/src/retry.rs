@@ -50,9 +50,9 @@ pub struct Retry {
 pub const ATTEMPTS_MAX: u32 = 20;
 /// The most waits that a job may list.
 pub const TIERS_MAX: usize = ATTEMPTS_MAX as usize - 1;
-/// See [`Retry::attempts`]. Functions have no side effects and see no clock: what failed once fails again, but for a time
-/// limit met on a busy machine, or an instance that an earlier event has spoilt. Once more is for those.
-const ATTEMPTS_DEFAULT: u32 = 2;
+/// See [`Retry::attempts`]: unless a job asks for it, nothing is run again. Functions are given no network and no files, so
+/// that what failed once nearly always fails again, and an event that waits is overtaken (docs/decisions/0007).
+const ATTEMPTS_DEFAULT: u32 = 1;
 
 impl Default for Retry {
     fn default() -> Self {

@@ -69,7 +69,12 @@ impl Stage {
 
     /// On a simulated log that has the topic of the tenant `t`.
     pub async fn simulated(log: Arc<jobico_broker::simulated::Simulated>) -> Setup {
-        let topic = TopicSpec { name: "t.q".to_owned(), partitions: PARTITIONS, retention: Retention::Default };
+        let topic = TopicSpec {
+            name: "t.q".to_owned(),
+            partitions: PARTITIONS,
+            retention: Retention::Default,
+            record_bytes_max: None,
+        };
         log.ensure_topics(&[topic]).await.unwrap();
         Setup { broker: log, folder: None, flags: Vec::new() }
     }
@@ -141,7 +146,12 @@ impl Drop for Stage {
 impl Stage {
     /// Deploys version `version` of a job with one event on the queue `q`, and waits until ingest knows it.
     pub async fn deploy(&mut self, event: &str, version: u32, schema: Option<&str>, key: Option<&str>) {
-        let queue = TopicSpec { name: self.topic(), partitions: PARTITIONS, retention: Retention::Default };
+        let queue = TopicSpec {
+            name: self.topic(),
+            partitions: PARTITIONS,
+            retention: Retention::Default,
+            record_bytes_max: None,
+        };
         self.broker.ensure_topics(&[queue]).await.unwrap();
         self.deploy_without_topic(event, version, schema, key).await;
     }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | answered 0 | a result with status ok, and the `result.ok` event where the job names one |
 //! | answered another code | a result with status error, and the `result.error` event where the job names one |
-//! | an output too large, not UTF-8, or against the next event's schema | a dead letter, stage `output`, and nothing else |
+//! | an output too large (for a next event, too), not UTF-8, or against the next event's schema | a dead letter, stage `output`, and nothing else |
 //! | failed, and the job's attempts are not used up | a record in a retry tier, or a wait in place (`ordering: key`) |
 //! | failed for good | a dead letter, stage `function` |
 //! | refused | a dead letter, stage `validate` |
@@ -12,6 +12,7 @@
 use std::borrow::Cow;
 
 use jobico_event::dead_letter::{Cause, Stage};
+use jobico_event::key::record_key;
 use jobico_event::result::{Status, output_json};
 use jobico_event::retry::{Ordering, Tier};
 use jobico_event::snapshot::{EventView, Onward};
@@ -37,6 +38,8 @@ pub enum Action<'a> {
         onward: &'a Onward,
         /// Its data: the output where that is JSON, else the output as a JSON string.
         data: Cow<'a, [u8]>,
+        /// The key of its record.
+        key: Option<Vec<u8>>,
     },
     /// The event as it came, in the tenant's dead-letter topic.
     DeadLetter(Cause),
@@ -57,7 +60,7 @@ pub enum Action<'a> {
 }
 
 /// What follows from `outcome`, given to `act` in order. `attempts` is how often the function was run on the event, this
-/// time among them.
+/// time among them; `event_bytes_max` how many bytes a next event and its key may have.
 ///
 /// # Errors
 /// What `act` gave; the actions after it are not given.
@@ -66,6 +69,7 @@ pub fn decide<'a, E>(
     attempts: u32,
     event: &'a EventView,
     output: Output<'a>,
+    event_bytes_max: usize,
     mut act: impl FnMut(Action<'a>) -> Result<(), E>,
 ) -> Result<(), E> {
     let code = match outcome {
@@ -88,10 +92,19 @@ pub fn decide<'a, E>(
     let (status, onward) = if code == 0 { (Status::Ok, &event.ok) } else { (Status::Error, &event.error) };
     let Some(onward) = onward else { return act(Action::Result { status, code, value }) };
     let data = event_data(value);
+    let key = onward.key.as_deref().and_then(|pointer| record_key(pointer, &data));
+    let bytes = data.len() + key.as_ref().map_or(0, Vec::len);
+    if bytes > event_bytes_max {
+        let message = format!(
+            "as the event '{}' the output has {bytes} bytes with its key, more than the {event_bytes_max} there is room for",
+            onward.event
+        );
+        return act(Action::DeadLetter(Cause { stage: Stage::Output, code: "too_large", message: message.into() }));
+    }
     match onward.schema.check(&data) {
         Ok(_) => {
             act(Action::Result { status, code, value })?;
-            act(Action::Event { onward, data })
+            act(Action::Event { onward, data, key })
         }
         Err(violations) => {
             let list: Vec<String> = violations.iter().map(ToString::to_string).collect();

@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use crate::arrival::Origin;
 use crate::decide::Action;
 use crate::function::LogLine;
+use crate::room;
 
 /// More headers than this go to the heap.
 const HEADERS_INLINE: usize = 20;
@@ -118,7 +119,7 @@ pub fn action<E>(
             let key = source.record.key();
             produce(&Outgoing { topic: &event.results, key, value: *value, headers: &headers.slices() })
         }
-        Action::Event { onward, data } => {
+        Action::Event { onward, data, key } => {
             headers.begin();
             headers.add_str(header::CE_SPECVERSION, "1.0");
             headers.add_id(source, ".next");
@@ -126,7 +127,6 @@ pub fn action<E>(
             headers.add_str(header::CE_TYPE, onward.event.as_str());
             headers.add_str(header::CONTENT_TYPE, "application/json");
             headers.add_trace(source.trace);
-            let key = onward.key.as_deref().and_then(|pointer| jobico_event::key::record_key(pointer, data));
             let value = Some(&**data);
             produce(&Outgoing { topic: &onward.topic, key: key.as_deref(), value, headers: &headers.slices() })
         }
@@ -153,7 +153,8 @@ fn result_headers(headers: &mut Headers, source: &Source<'_>, event: &EventView,
     headers.add_trace(source.trace);
 }
 
-/// Gives the dead letter of an event to `produce`: its bytes, key and headers as they came, and the cause.
+/// Gives the dead letter of an event to `produce`: its bytes, key and headers as they came, and the cause. Of a record that
+/// is too large for a dead letter the cause alone, and where it stands.
 ///
 /// # Errors
 /// What `produce` gave.
@@ -168,13 +169,19 @@ pub fn dead_letter<E>(
     headers.begin();
     headers.add_cause(cause);
     headers.add_origin(&source.origin);
-    headers.add_str(header::EVENT, source.id);
+    headers.add_str(header::EVENT, clip(source.id, EVENT_ID_BYTES_MAX));
     headers.add_number(header::ATTEMPTS, source.attempts.into());
     if let Some(event) = event {
         headers.add_str(header::JOB, event.job.as_str());
         headers.add_str(header::FUNCTION, &event.function.label);
     }
-    as_it_came(headers, source, topic, produce)
+    if room::fits_as_it_came(&source.record) {
+        return as_it_came(headers, source, topic, produce);
+    }
+    let bytes = source.record.value().map_or(0, <[u8]>::len);
+    headers.add_number(header::LEFT_BYTES, u64::try_from(bytes).unwrap_or(u64::MAX));
+    let key = source.record.key().filter(|key| key.len() <= room::CARRIED_BYTES_MAX);
+    produce(&Outgoing { topic, key, value: None, headers: &headers.slices() })
 }
 
 /// Gives the record of an event that waits in a tier to `produce`: its bytes, key and headers as they came, beside them
@@ -208,6 +215,9 @@ fn as_it_came<E>(
 
 /// Bytes of a dead letter's message: twenty violations with their pointers fit.
 const ERROR_MESSAGE_BYTES_MAX: usize = 4 << 10;
+
+/// Bytes of the event's id on a dead letter: what the recorder takes of ids.
+const EVENT_ID_BYTES_MAX: usize = 8 << 10;
 
 /// The longest start of `text` within `bytes_max` that ends at a character.
 fn clip(text: &str, bytes_max: usize) -> &str {

@@ -31,6 +31,7 @@ pub mod library;
 
 pub mod decide;
 pub mod outcome;
+pub mod room;
 
 pub mod encode;
 
@@ -39,8 +40,8 @@ use std::time::Duration;
 
 use jobico_broker::{Broker, Retention, TopicSpec};
 use jobico_catalog::{Artifacts, Handle};
-use jobico_event::name;
 use jobico_event::retry::Tier;
+use jobico_event::{dead_letter, name};
 use jobico_service::{BoxError, Frame};
 
 pub use config::Config;
@@ -57,12 +58,17 @@ pub async fn start(
     catalog: Handle,
     artifacts: Artifacts,
 ) -> Result<(), BoxError> {
-    let log =
-        TopicSpec { name: name::LOG.to_owned(), partitions: config.log_partitions, retention: Retention::Default };
+    let log = TopicSpec {
+        name: name::LOG.to_owned(),
+        partitions: config.log_partitions,
+        retention: Retention::Default,
+        record_bytes_max: None,
+    };
     let tier = |tier| TopicSpec {
         name: name::retry(&config.pool, tier),
         partitions: config.retry_partitions,
         retention: Retention::Default,
+        record_bytes_max: Some(dead_letter::RECORD_BYTES_MAX),
     };
     let topics: Vec<TopicSpec> = Tier::ALL.map(tier).into_iter().chain([log]).collect();
     broker.ensure_topics(&topics).await?;

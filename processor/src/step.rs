@@ -9,7 +9,7 @@ use hashlink::LruCache;
 use jobico_broker::{Error, Transactor};
 use jobico_event::dead_letter::{Cause, Stage};
 use jobico_event::decode::{DecodeError, Decoded, decode};
-use jobico_event::retry::Tier;
+use jobico_event::retry::{Ordering, Tier};
 use jobico_event::snapshot::{EventView, QueueView};
 use jobico_event::{Digest, TenantId, Violation, name};
 use jobico_service::trace::Carried;
@@ -21,7 +21,8 @@ use crate::encode::{self, Headers, Source};
 use crate::function::{Fault, Instance, Module};
 use crate::library::{Library, Lookup};
 use crate::metrics::Tally;
-use crate::outcome::{Outcome, Output};
+use crate::outcome::{Outcome, Output, Prospect};
+use crate::room;
 
 /// What a worker keeps from event to event.
 pub struct Stepper {
@@ -160,13 +161,14 @@ impl Stepper {
     /// Runs the event's function, and does what follows.
     fn run(
         &mut self,
-        Arrival { record, origin, attempts }: Arrival<'_>,
+        arrival: Arrival<'_>,
         decoded: &Decoded<'_>,
         event: &EventView,
         queue: &QueueView,
         id: &str,
         member: &mut dyn Transactor,
     ) -> Result<Verdict, Error> {
+        let Arrival { record, origin, attempts } = arrival;
         let span = self.span(decoded, event, id);
         let carried = Carried::new(decoded.traceparent, decoded.tracestate);
         let trace = match &span {
@@ -178,6 +180,9 @@ impl Stepper {
         };
         let _entered = span.as_ref().map(tracing::Span::enter);
         let source = Source { record, origin, attempts: attempts + 1, id, trace: &trace };
+        if let Some(cause) = room::too_much_to_carry(&record, id, &trace) {
+            return self.give_up(arrival, &queue.tenant, &cause, id, member);
+        }
         let mut output = std::mem::take(&mut self.output);
         let started = Instant::now();
         let (outcome, answer) = self.outcome(&decoded.data, event, &mut output, &source, queue, member)?;
@@ -189,8 +194,18 @@ impl Stepper {
             Some(_) => Output::Bytes(&output),
             None => Output::Nothing,
         };
+        let outcome = match outcome {
+            // There is no tier that it could wait in.
+            Outcome::Failed { cause, prospect: Prospect::Open }
+                if event.retry.ordering == Ordering::None && !room::fits_as_it_came(&record) =>
+            {
+                Outcome::Failed { cause, prospect: Prospect::None }
+            }
+            outcome => outcome,
+        };
+        let event_bytes_max = self.limits.output_bytes + room::CARRIED_BYTES_MAX;
         let (headers, tally, pool, mut verdict) = (&mut self.headers, &mut self.tally, &self.pool, Verdict::Done);
-        let acted = decide(outcome, source.attempts, event, output_view, |action| {
+        let acted = decide(outcome, source.attempts, event, output_view, event_bytes_max, |action| {
             match &action {
                 Action::DeadLetter(cause) => tally.count_dead(&queue.tenant, cause),
                 Action::Retry { tier, .. } => tally.count_retry(*tier),

@@ -42,14 +42,17 @@ fn event(ok: Option<&str>, error: Option<&str>) -> EventView {
     }
 }
 
+/// Bytes of a next event and its key here.
+const EVENT_BYTES_MAX: usize = 20;
+
 /// The actions, in short.
 fn actions(outcome: Outcome, attempts: u32, event: &EventView, output: Output<'_>) -> Vec<String> {
     let mut seen = Vec::new();
-    decide(outcome, attempts, event, output, |action| {
+    decide(outcome, attempts, event, output, EVENT_BYTES_MAX, |action| {
         seen.push(match action {
             Action::Result { status: Status::Ok, code, value } => format!("ok {code} {}", text(value)),
             Action::Result { status: Status::Error, code, value } => format!("error {code} {}", text(value)),
-            Action::Event { onward, data } => format!("event {} {}", onward.event, text(Some(&data))),
+            Action::Event { onward, data, .. } => format!("event {} {}", onward.event, text(Some(&data))),
             Action::DeadLetter(cause) => format!("dead {} {}", cause.stage.as_str(), cause.code),
             Action::Retry { tier, cause } => format!("retry {tier} {}", cause.code),
             Action::WaitInPlace { tier, cause } => format!("wait {tier} {}", cause.code),
@@ -115,6 +118,10 @@ fn an_outcome_becomes_its_actions() {
         ),
         (answered(0), &chained, Output::Nothing, vec!["ok 0 nothing", "event next null"]),
         (answered(5), &chained, Output::Bytes(b"1"), vec!["error 5 1", "event next 1"]),
+        // Eighteen bytes, but more as a JSON string.
+        (answered(0), &chained, Output::Bytes(b"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\""), vec!["dead output too_large"]),
+        (answered(0), &chained, Output::Bytes(b"{\"long enough\": true}"), vec!["dead output too_large"]),
+        (answered(0), &plain, Output::Bytes(b"{\"long enough\": true}"), vec!["ok 0 {\"long enough\": true}"]),
         (answered(0), &strict, Output::Bytes(b"1"), vec!["dead output schema"]),
         (answered(0), &plain, Output::Bytes(b"\xff"), vec!["dead output utf8"]),
         (answered(0), &chained, Output::TooLarge { bytes: 9 }, vec!["dead output too_large"]),
@@ -130,7 +137,7 @@ fn an_outcome_becomes_its_actions() {
 #[test]
 fn after_an_action_that_fails_there_are_no_more() {
     let (chained, mut seen) = (event(Some("true"), None), 0);
-    let result = decide(Outcome::Answered { code: 0 }, 1, &chained, Output::Bytes(b"1"), |_| {
+    let result = decide(Outcome::Answered { code: 0 }, 1, &chained, Output::Bytes(b"1"), EVENT_BYTES_MAX, |_| {
         seen += 1;
         Err("broken")
     });

@@ -29,6 +29,9 @@ macro_rules! on_both_logs {
 on_both_logs!(
     every_event_has_exactly_one_outcome_in_the_order_of_its_partition,
     a_dead_letter_keeps_the_events_bytes_and_says_why,
+    the_largest_event_of_a_queue_becomes_a_dead_letter_or_waits_in_a_tier,
+    an_event_too_large_for_a_dead_letter_leaves_its_value_where_it_is,
+    an_event_that_brings_along_more_than_results_have_room_for_is_a_dead_letter,
     a_chain_carries_the_output_to_the_next_event,
     an_output_against_the_next_events_schema_is_a_dead_letter_and_nothing_else,
     all_forms_of_direct_producers_are_read,
@@ -103,6 +106,61 @@ async fn a_dead_letter_keeps_the_events_bytes_and_says_why(on: On) {
     );
     assert_eq!(schema.header("jobico-error-stage"), "validate");
     assert!(schema.header("jobico-error-message").contains("name"), "{schema:?}");
+}
+
+/// Text that no codec without entropy coding makes smaller, as Kafka counts what is sent.
+fn noise(bytes: usize) -> String {
+    let mut state = 7_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[(state >> 58) as usize])
+    };
+    (0..bytes).map(|_| next()).collect()
+}
+
+async fn the_largest_event_of_a_queue_becomes_a_dead_letter_or_waits_in_a_tier(on: On) {
+    let mut world = World::new(on).await;
+    world.retry = Retry { attempts: 2, tiers: vec![Tier::S1], ordering: Ordering::None };
+    world.job("e", "q", "trap_when.wat").await;
+    let _processor = world.process("0", 1).await;
+    let (invalid, trapped) = (noise(1_048_000), format!("\"{}!\"", noise(1_047_900)));
+    world.send_large("q", &invalid).await;
+    world.send_large("q", &trapped).await;
+    world.send_plain("q", &["1".to_owned()]).await;
+    world.results(1).await;
+    let mut dead = world.dead(2).await;
+    dead.sort_by_key(|record| record.header("jobico-error-code").to_owned());
+    assert!(dead[0].value.as_ref() == Some(&invalid) && dead[0].header("jobico-error-code") == "json");
+    assert!(dead[1].value.as_ref() == Some(&trapped) && dead[1].header("jobico-error-code") == "trap");
+    assert_eq!(dead[1].header("jobico-attempts"), "2");
+}
+
+async fn an_event_too_large_for_a_dead_letter_leaves_its_value_where_it_is(on: On) {
+    let mut world = World::new(on).await;
+    world.retry = Retry { attempts: 2, ..Retry::default() };
+    world.job("e", "q", "trap_when.wat").await;
+    let _processor = world.process("0", 1).await;
+    world.enlarge("q", jobico_broker::RECORD_BYTES_CAP).await;
+    let value = format!("\"{}!\"", "x".repeat(3 << 20));
+    world.send_large("q", &value).await;
+    let dead = world.dead(1).await.remove(0);
+    assert_eq!((dead.value.as_deref(), dead.header("jobico-left-bytes")), (None, &*value.len().to_string()));
+    assert_eq!((dead.header("jobico-error-code"), dead.header("jobico-attempts")), ("trap", "1"));
+    assert_eq!(dead.origin().0, world.topic("q"));
+}
+
+async fn an_event_that_brings_along_more_than_results_have_room_for_is_a_dead_letter(on: On) {
+    let mut world = World::new(on).await;
+    world.job("e", "q", "echo.wat").await;
+    let _processor = world.process("0", 1).await;
+    let (long, fits) = (noise(70_000), noise(60_000));
+    world.send("q", [("1", &[("ce_id", &*long)][..]), ("2", &[("ce_id", &*fits)][..])]).await;
+    world.send_keyed("q", &noise(900_000), &["3"]).await;
+    assert_eq!(world.results(1).await[0].value.as_deref(), Some("2"));
+    for dead in world.dead(2).await {
+        assert_eq!((dead.header("jobico-error-stage"), dead.header("jobico-error-code")), ("validate", "too_large"));
+        assert!(dead.header("jobico-event").len() <= 8 << 10);
+    }
 }
 
 async fn a_chain_carries_the_output_to_the_next_event(on: On) {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jobico_broker::{Append, Batch, Broker, Retention, Start, TopicSpec, embedded, kafka};
+use jobico_broker::{Append, Batch, Broker, Outgoing, Retention, Start, TopicSpec, embedded, kafka};
 use jobico_catalog::{Artifacts, Handle, artifact};
 use jobico_event::catalog::{Active, Document, FunctionPin, JobVersion, Queue, Route, SchemaPin, Tenant};
 use jobico_event::retry::Retry;
@@ -150,11 +150,19 @@ impl World {
         let mut queues: Vec<QueueId> = self.routes.iter().map(|route| route.queue.clone()).collect();
         queues.sort_unstable();
         queues.dedup();
-        let topic = |name: String, partitions: u32| TopicSpec { name, partitions, retention: Retention::Default };
+        let topic = |name: String, partitions: u32| TopicSpec {
+            name,
+            partitions,
+            retention: Retention::Default,
+            record_bytes_max: None,
+        };
         let mut topics: Vec<TopicSpec> =
             queues.iter().map(|queue| topic(name::queue(&self.tenant, queue), PARTITIONS)).collect();
         topics.push(topic(name::results(&self.tenant), PARTITIONS));
-        topics.push(topic(name::dead(&self.tenant), 1));
+        topics.push(TopicSpec {
+            record_bytes_max: Some(jobico_event::dead_letter::RECORD_BYTES_MAX),
+            ..topic(name::dead(&self.tenant), 1)
+        });
         self.broker.ensure_topics(&topics).await.unwrap();
         let job = JobId::new("job").unwrap();
         let pool = self.pool.clone();
@@ -216,6 +224,28 @@ impl World {
         for answer in self.broker.append(records).await {
             answer.unwrap();
         }
+    }
+
+    /// Lets a queue take records of so many bytes.
+    pub async fn enlarge(&self, queue: &str, record_bytes_max: u32) {
+        let name = self.topic(queue);
+        let record_bytes_max = Some(record_bytes_max);
+        let spec = TopicSpec { name, partitions: 1, retention: Retention::Default, record_bytes_max };
+        self.broker.ensure_topics(&[spec]).await.unwrap();
+    }
+
+    /// Sends a value that ingest would not take: only a producer of one's own does.
+    pub async fn send_large(&self, queue: &str, value: &str) {
+        let (broker, topic, value) = (self.broker.clone(), self.topic(queue), value.to_owned());
+        let id = format!("{}.producer", self.pool);
+        tokio::task::spawn_blocking(move || {
+            let mut writer = broker.writer(&id).unwrap();
+            writer.acquire().unwrap();
+            let record = Outgoing { topic: &topic, key: None, value: Some(value.as_bytes()), headers: &[] };
+            writer.write(&[record]).unwrap();
+        })
+        .await
+        .unwrap();
     }
 
     /// Sends plain JSON values of one key, which stand in one partition.

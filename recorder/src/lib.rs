@@ -80,7 +80,8 @@ pub async fn start_with(
     let server = http::Bound::new("recorder", config.recorder_addr).await?;
     let address = server.address();
     // One partition is enough to be read; processors add as many as they are told.
-    let log = TopicSpec { name: name::LOG.to_owned(), partitions: 1, retention: Retention::Default };
+    let log =
+        TopicSpec { name: name::LOG.to_owned(), partitions: 1, retention: Retention::Default, record_bytes_max: None };
     broker.ensure_topics(&[log]).await?;
     let metrics = Metrics::new(&frame.metrics)?;
     let (tasks, stop) = (&frame.tasks, frame.tasks.stop_token());

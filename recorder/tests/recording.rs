@@ -158,7 +158,8 @@ async fn a_tenant_that_comes_later_is_recorded_too() {
     let late = TenantId::new(&unique("late")).unwrap();
     assert_eq!(recorder.get(&format!("/v1/tenants/{late}/results")).await.0, 404);
 
-    let topic = TopicSpec { name: name::results(&late), partitions: 1, retention: Retention::Default };
+    let topic =
+        TopicSpec { name: name::results(&late), partitions: 1, retention: Retention::Default, record_bytes_max: None };
     ground.broker.ensure_topics(&[topic]).await.unwrap();
     ground.append(results(&late, 0..3)).await;
     let document = Document::Tenant(Tenant { tenant: late.clone(), created_at: String::new(), results_ttl_s: None });

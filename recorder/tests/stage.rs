@@ -136,8 +136,10 @@ impl Ground {
             name: name::results(tenant),
             partitions: PARTITIONS,
             retention: Retention::Default,
+            record_bytes_max: None,
         };
-        let log = TopicSpec { name: name::LOG.into(), partitions: 1, retention: Retention::Default };
+        let log =
+            TopicSpec { name: name::LOG.into(), partitions: 1, retention: Retention::Default, record_bytes_max: None };
         broker.ensure_topics(&[topic(&tenant), topic(&other), log]).await.unwrap();
         Self { broker, store, tenant, other, _group: group, _keyspace: keyspace, _folder: folder }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jobico_broker::{Retention, TopicSpec};
 use jobico_event::catalog::JobVersion;
 use jobico_event::job::JobFile;
-use jobico_event::name;
+use jobico_event::{dead_letter, name};
 
 use crate::config::{Config, retention};
 
@@ -20,6 +20,7 @@ pub fn wanted(file: &JobFile, config: &Config, existing: &BTreeSet<String>) -> V
             name: name::queue(tenant, &queue.queue),
             partitions: queue.partitions.unwrap_or(config.partitions),
             retention: retention(config.queue_retention_hours),
+            record_bytes_max: None,
         };
         (spec, queue.partitions.is_some())
     });
@@ -27,14 +28,17 @@ pub fn wanted(file: &JobFile, config: &Config, existing: &BTreeSet<String>) -> V
         name: name::results(tenant),
         partitions: config.partitions,
         retention: retention(config.results_retention_hours),
+        record_bytes_max: None,
     };
     let dead = TopicSpec {
         name: name::dead(tenant),
         partitions: config.dead_partitions,
         retention: retention(config.dead_retention_hours),
+        record_bytes_max: Some(dead_letter::RECORD_BYTES_MAX),
     };
-    let own = [(results, false), (dead, false)];
-    let all = queues.chain(own);
+    // One of an earlier version has room for smaller records: that alone is mended.
+    let dead = if existing.contains(&dead.name) { TopicSpec { partitions: 1, ..dead } } else { dead };
+    let all = queues.chain([(results, false), (dead, true)]);
     all.filter(|(spec, grows)| *grows || !existing.contains(&spec.name)).map(|(spec, _)| spec).collect()
 }
 
@@ -49,5 +53,5 @@ pub fn names(version: &JobVersion) -> Vec<String> {
 #[must_use]
 pub fn log(config: &Config) -> TopicSpec {
     let retention: Retention = retention(config.log_retention_hours);
-    TopicSpec { name: name::LOG.to_owned(), partitions: config.partitions, retention }
+    TopicSpec { name: name::LOG.to_owned(), partitions: config.partitions, retention, record_bytes_max: None }
 }

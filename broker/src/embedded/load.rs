@@ -7,21 +7,22 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::schema;
-use crate::Retention;
 use crate::coordinator::PartitionId;
 use crate::local::{Loaded, Partition, Topic};
+use crate::{RECORD_BYTES_DEFAULT, Retention};
 
 /// Reads it.
 pub(super) fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
     let mut loaded = Loaded::default();
     let mut partitions = partitions(connection)?;
-    let mut statement = connection.prepare("SELECT name, retention, retention_ms FROM topic")?;
+    let mut statement = connection.prepare("SELECT name, retention, retention_ms, record_bytes_max FROM topic")?;
     let mut rows = statement.query(())?;
     while let Some(row) = rows.next()? {
         let name: Arc<str> = row.get::<_, String>(0)?.into();
         let retention = retention(&row.get::<_, String>(1)?, row.get(2)?);
         let partitions = partitions.remove(&*name).unwrap_or_default();
-        loaded.index.insert(Topic::new(name, partitions, retention));
+        let record_bytes_max = row.get::<_, Option<u32>>(3)?.unwrap_or(RECORD_BYTES_DEFAULT);
+        loaded.index.insert(Topic::new(name, partitions, retention, record_bytes_max));
     }
     let mut statement = connection.prepare("SELECT group_id, partition, next_offset FROM group_offset")?;
     let mut rows = statement.query(())?;

@@ -17,7 +17,9 @@ const OPERATION: &str = "open the embedded log";
 /// "JBCO": says that the file is ours, to `file(1)` too.
 const APPLICATION_ID: i32 = 0x4a42_434f;
 /// The version of [`TABLES`].
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
+/// What makes a file of version 1 one of version 2.
+const FROM_VERSION_1: &str = "ALTER TABLE topic ADD COLUMN record_bytes_max INTEGER";
 /// How many bits of a row's id are the offset: 10¹² records a partition, 8 million partitions.
 const OFFSET_BITS: u32 = 40;
 
@@ -26,7 +28,9 @@ CREATE TABLE topic (
     name TEXT PRIMARY KEY,
     -- 'default', 'compact', or 'for' with retention_ms
     retention TEXT NOT NULL,
-    retention_ms INTEGER
+    retention_ms INTEGER,
+    -- none = the default
+    record_bytes_max INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE partition (
     id INTEGER PRIMARY KEY,
@@ -77,6 +81,10 @@ pub(super) fn prepare(connection: &Connection) -> Result<(), Error> {
     if application != APPLICATION_ID {
         return refuse("the file is a SQLite database, but no log of Jobico's: choose another folder".to_owned());
     }
+    if version == 1 {
+        let upgrade = format!("BEGIN; {FROM_VERSION_1}; PRAGMA user_version = {VERSION}; COMMIT;");
+        return connection.execute_batch(&upgrade).map_err(fatal(OPERATION));
+    }
     if version != VERSION {
         return refuse(format!("the file has version {version}, this Jobico reads version {VERSION}: use a newer one"));
     }
@@ -117,8 +125,29 @@ mod tests {
         prepare(&connection).unwrap();
         connection.pragma_update(None, "user_version", VERSION + 1).unwrap();
         assert!(prepare(&connection).unwrap_err().message.contains("use a newer one"));
+        connection.pragma_update(None, "user_version", 0).unwrap();
+        assert!(prepare(&connection).is_err());
         let strange = Connection::open_in_memory().unwrap();
         strange.execute_batch("CREATE TABLE other (a)").unwrap();
         assert!(prepare(&strange).unwrap_err().message.contains("no log of Jobico's"));
+    }
+
+    #[test]
+    fn a_file_of_the_first_version_becomes_one_of_the_newest() {
+        let connection = Connection::open_in_memory().unwrap();
+        prepare(&connection).unwrap();
+        let columns = |connection: &Connection| -> String {
+            connection
+                .query_row("SELECT group_concat(name) FROM pragma_table_info('topic')", (), |row| row.get(0))
+                .unwrap()
+        };
+        let newest = columns(&connection);
+        connection.execute_batch("ALTER TABLE topic DROP COLUMN record_bytes_max; PRAGMA user_version = 1;").unwrap();
+        connection.execute("INSERT INTO topic (name, retention) VALUES ('t', 'default')", ()).unwrap();
+        prepare(&connection).unwrap();
+        assert_eq!(columns(&connection), newest);
+        prepare(&connection).unwrap();
+        let kept: i64 = connection.query_row("SELECT count(*) FROM topic", (), |row| row.get(0)).unwrap();
+        assert_eq!(kept, 1);
     }
 }

@@ -24,7 +24,8 @@ const WAL_BYTES_KEPT: i64 = 64 * 1024 * 1024;
 const INSERT_RECORD: &str = "INSERT INTO record (id, timestamp_ms, key, value, headers) VALUES (?1, ?2, ?3, ?4, ?5)";
 const PUT_OFFSET: &str = "INSERT INTO group_offset (group_id, partition, next_offset) VALUES (?1, ?2, ?3) \
      ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset";
-const PUT_TOPIC: &str = "INSERT INTO topic (name, retention, retention_ms) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+const PUT_TOPIC: &str = "INSERT INTO topic (name, retention, retention_ms, record_bytes_max) VALUES (?1, ?2, ?3, ?4) \
+     ON CONFLICT DO UPDATE SET record_bytes_max = excluded.record_bytes_max";
 const INSERT_PARTITION: &str = "INSERT INTO partition (id, topic, number) VALUES (?1, ?2, ?3)";
 const PUT_EPOCH: &str = "INSERT INTO transactional_id (id, epoch) VALUES (?1, ?2) \
      ON CONFLICT DO UPDATE SET epoch = excluded.epoch";
@@ -110,7 +111,7 @@ impl Storage for Store {
             let mut insert_partition = transaction.prepare_cached(INSERT_PARTITION)?;
             for NewTopic { topic, first_new } in topics {
                 let (retention, ms) = load::retention_columns(topic.retention);
-                put_topic.execute((&*topic.name, retention, ms))?;
+                put_topic.execute((&*topic.name, retention, ms, topic.record_bytes_max))?;
                 for partition in &topic.partitions[*first_new..] {
                     insert_partition.execute((partition.id.0, &*topic.name, partition.number))?;
                 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
+use crate::RECORD_BYTES_CAP;
+
 /// How to reach a Kafka cluster, and how long to wait for it.
 #[derive(Clone)]
 pub struct Settings {
@@ -159,6 +161,9 @@ impl Settings {
         let timeout_ms = self.transaction_timeout.as_millis().to_string();
         config
             .set("transactional.id", transactional_id)
+            // Counted before compression, unlike the topic's limit, which the broker sees to. Batches of several records end
+            // at `batch.size` as before, so that what is small does not share a request that a topic refuses.
+            .set("message.max.bytes", RECORD_BYTES_CAP.to_string())
             .set("transaction.timeout.ms", &timeout_ms)
             // Must not exceed the transaction's own.
             .set("message.timeout.ms", &timeout_ms)

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewPartitions, NewTopic,
+    OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
@@ -11,7 +14,7 @@ use super::context::Logs;
 use super::error::{Failure, retriable, unusable};
 use super::settings::Settings;
 use super::{native, offsets};
-use crate::{Cause, Class, Error, Lag, Positions, Retention, TopicPartition, TopicSpec};
+use crate::{Cause, Class, Error, Lag, Positions, RECORD_BYTES_CAP, Retention, TopicPartition, TopicSpec};
 
 /// How long one question to the broker may take.
 const QUESTION_MAX: Duration = Duration::from_secs(10);
@@ -23,6 +26,9 @@ const READY_STEP: Duration = Duration::from_millis(20);
 const CHECK_MAX: Duration = Duration::from_secs(3);
 /// Topics that are made with one request: a cluster's controller handles few thousand partitions at a time.
 const REQUEST_TOPICS_MAX: usize = 200;
+
+/// The setting of a topic that bounds its largest batch, and with it its largest record.
+const RECORD_BYTES_SETTING: &str = "max.message.bytes";
 
 /// Events served by one call.
 const EVENTS_MAX: usize = 10_000;
@@ -143,16 +149,31 @@ impl Enquirer {
         }
     }
 
-    /// What is to be made, and what is to grow.
-    pub(super) fn missing(&self, topics: &[TopicSpec]) -> Result<(Vec<TopicSpec>, Vec<TopicSpec>), Error> {
+    /// What is to be made or looked at.
+    pub(super) fn missing(&self, topics: &[TopicSpec]) -> Result<Missing, Error> {
+        let beyond = |topic: &&TopicSpec| topic.record_bytes_max.is_some_and(|bytes| bytes > RECORD_BYTES_CAP);
+        if let Some(topic) = topics.iter().find(beyond) {
+            let message = format!("topic {} cannot have records beyond {RECORD_BYTES_CAP} bytes", topic.name);
+            return Err(Error::new(Class::Abortable, Cause::Other, "make topics", message));
+        }
         let known = self.known(QUESTION_MAX)?;
         let (exist, make): (Vec<_>, Vec<_>) = topics.iter().cloned().partition(|topic| known.contains_key(&topic.name));
-        let grow = exist
-            .into_iter()
-            .filter(|topic| known.get(&topic.name).is_some_and(|(count, _)| *count < topic.partitions as usize))
-            .collect();
-        Ok((make, grow))
+        let is_short =
+            |topic: &&TopicSpec| known.get(&topic.name).is_some_and(|(count, _)| *count < topic.partitions as usize);
+        let grow = exist.iter().filter(is_short).cloned().collect();
+        let large = exist.into_iter().filter(|topic| topic.record_bytes_max.is_some()).collect();
+        Ok(Missing { make, grow, large })
     }
+}
+
+/// What is to be done so that topics are as they are asked for.
+pub(super) struct Missing {
+    /// To be made.
+    pub(super) make: Vec<TopicSpec>,
+    /// They have too few partitions.
+    pub(super) grow: Vec<TopicSpec>,
+    /// They exist and are to take records of a size that is asked for; perhaps they do.
+    pub(super) large: Vec<TopicSpec>,
 }
 
 /// Makes topics and lets topics grow.
@@ -167,13 +188,20 @@ impl Maker {
     /// Makes topics; those that exist by now are left as they are.
     pub(super) async fn make(&self, topics: &[TopicSpec], replication: i32) -> Result<(), Error> {
         for topics in topics.chunks(REQUEST_TOPICS_MAX) {
-            let retentions: Vec<String> = topics.iter().map(|topic| retention_ms(topic.retention)).collect();
+            let settings: Vec<(String, Option<String>)> = topics
+                .iter()
+                .map(|topic| (retention_ms(topic.retention), topic.record_bytes_max.map(|bytes| bytes.to_string())))
+                .collect();
             let wanted: Vec<NewTopic<'_>> = topics
                 .iter()
-                .zip(&retentions)
-                .map(|(topic, retention_ms)| {
+                .zip(&settings)
+                .map(|(topic, (retention_ms, record_bytes))| {
                     let partitions = i32::try_from(topic.partitions).unwrap_or(i32::MAX);
                     let new = NewTopic::new(&topic.name, partitions, TopicReplication::Fixed(replication));
+                    let new = match record_bytes {
+                        Some(bytes) => new.set(RECORD_BYTES_SETTING, bytes),
+                        None => new,
+                    };
                     match topic.retention {
                         Retention::Default => new,
                         Retention::For(_) => new.set("cleanup.policy", "delete").set("retention.ms", retention_ms),
@@ -198,6 +226,78 @@ impl Maker {
         }
         Ok(())
     }
+}
+
+impl Maker {
+    /// Lets topics take records as large as is asked for; none takes smaller ones afterwards. A cluster that does not let
+    /// this client see or change settings is left as it is, and a warning says so.
+    pub(super) async fn enlarge(&self, topics: &[TopicSpec]) -> Result<(), Error> {
+        let deadline = Instant::now() + READY_MAX;
+        for topics in topics.chunks(REQUEST_TOPICS_MAX) {
+            match self.enlarge_some(topics, deadline).await {
+                Err(error) if error.cause == Cause::Denied => {
+                    tracing::warn!(%error, "topics may refuse large records: see to their {RECORD_BYTES_SETTING} by hand");
+                }
+                done => done?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn enlarge_some(&self, topics: &[TopicSpec], deadline: Instant) -> Result<(), Error> {
+        const OPERATION: &str = "enlarge topics";
+        let mut is_first = true;
+        loop {
+            let resources: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(&topic.name)).collect();
+            let found = self.0.describe_configs(&resources, &options()).await.map_err(retriable(OPERATION))?;
+            let found: Vec<ConfigResource> = found
+                .into_iter()
+                .collect::<Result<_, Code>>()
+                .map_err(|code| Failure::from(code).class(OPERATION, Class::Retriable))?;
+            let changes: Vec<_> = topics.iter().filter_map(|topic| enlarged(topic, &found)).collect();
+            if changes.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let message = format!("{} topics have not got their {RECORD_BYTES_SETTING} yet", changes.len());
+                return Err(Error::new(Class::Retriable, Cause::Unavailable, OPERATION, message));
+            }
+            if std::mem::take(&mut is_first) {
+                let changes: Vec<AlterConfig<'_>> = changes
+                    .iter()
+                    .map(|(name, settings)| AlterConfig {
+                        specifier: ResourceSpecifier::Topic(name),
+                        entries: settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+                    })
+                    .collect();
+                let results = self.0.alter_configs(&changes, &options()).await.map_err(retriable(OPERATION))?;
+                let named = |specifier| match specifier {
+                    OwnedResourceSpecifier::Topic(name) | OwnedResourceSpecifier::Group(name) => name,
+                    OwnedResourceSpecifier::Broker(id) => id.to_string(),
+                };
+                let results = results
+                    .into_iter()
+                    .map(|result| result.map(named).map_err(|(specifier, code)| (named(specifier), code)));
+                all_well(OPERATION, results.collect(), Code::NoError)?;
+            } else {
+                tokio::time::sleep(READY_STEP).await;
+            }
+        }
+    }
+}
+
+/// The settings to give a topic so that it takes what it is to take; none where it does. Kafka's request replaces all that
+/// a topic has of its own, so those go along. (The request that changes one, KIP-339, is not in rust-rdkafka.)
+fn enlarged(topic: &TopicSpec, found: &[ConfigResource]) -> Option<(String, BTreeMap<String, String>)> {
+    let is_it = |resource: &&ConfigResource| matches!(&resource.specifier, OwnedResourceSpecifier::Topic(name) if *name == topic.name);
+    let (settings, wanted) = (found.iter().find(is_it)?, topic.record_bytes_max?);
+    let bytes = settings.get(RECORD_BYTES_SETTING)?.value.as_ref()?;
+    if bytes.parse::<u32>().is_ok_and(|bytes| bytes >= wanted) {
+        return None;
+    }
+    let own = settings.entries.iter().filter(|entry| entry.source == ConfigSource::DynamicTopic);
+    let own = own.filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?)));
+    Some((topic.name.clone(), own.chain([(RECORD_BYTES_SETTING.to_owned(), wanted.to_string())]).collect()))
 }
 
 fn options() -> AdminOptions {

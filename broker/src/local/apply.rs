@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use super::index::Partition;
+use super::index::{NewTopic, Partition};
 use super::request::{Holder, Reply, Request, Write};
 use super::{Core, lock};
 use crate::coordinator::PartitionId;
@@ -95,7 +95,8 @@ impl Core {
             index.insert(new.topic.clone());
         }
         drop(index);
-        for new in planned.iter().filter(|new| new.first_new > 0) {
+        let has_grown = |new: &&NewTopic| (1..new.topic.partitions.len()).contains(&new.first_new);
+        for new in planned.iter().filter(has_grown) {
             new.topic.tell_readers();
         }
         let mut groups = self.groups();

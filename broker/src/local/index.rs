@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use super::inbox::Inbox;
 use super::lock;
 use crate::coordinator::PartitionId;
-use crate::{Cause, Class, Error, Retention, TopicPartition, TopicSpec, partition_of_key};
+use crate::{
+    Cause, Class, Error, RECORD_BYTES_CAP, RECORD_BYTES_DEFAULT, Retention, TopicPartition, TopicSpec, partition_of_key,
+};
 
 /// Partitions of one topic. Kafka has no such limit; nothing of Jobico's comes near it.
 const PARTITIONS_MAX: u32 = 10_000;
@@ -35,6 +37,8 @@ pub(crate) struct Topic {
     pub(crate) name: Arc<str>,
     pub(crate) partitions: Vec<Arc<Partition>>,
     pub(crate) retention: Retention,
+    /// Bytes of a record's key, value and headers.
+    pub(crate) record_bytes_max: u32,
     /// Counts records without a key: they go round.
     turn: AtomicU32,
 }
@@ -42,7 +46,7 @@ pub(crate) struct Topic {
 /// A topic that [`Index::plan`] says is to be made or to grow: what a storage has to keep of it.
 pub(crate) struct NewTopic {
     pub(crate) topic: Arc<Topic>,
-    /// The first of its partitions that is new.
+    /// The first of its partitions that is new; their number where none is.
     pub(crate) first_new: usize,
 }
 
@@ -86,8 +90,13 @@ impl Partition {
 }
 
 impl Topic {
-    pub(crate) fn new(name: Arc<str>, partitions: Vec<Arc<Partition>>, retention: Retention) -> Arc<Self> {
-        Arc::new(Self { name, partitions, retention, turn: AtomicU32::new(0) })
+    pub(crate) fn new(
+        name: Arc<str>,
+        partitions: Vec<Arc<Partition>>,
+        retention: Retention,
+        record_bytes_max: u32,
+    ) -> Arc<Self> {
+        Arc::new(Self { name, partitions, retention, record_bytes_max, turn: AtomicU32::new(0) })
     }
 
     /// Tells those who read it that it has more partitions.
@@ -138,10 +147,12 @@ impl Index {
             let before = self.topics.get(&*spec.name);
             let known = planned.get(&*spec.name).map(|new| &new.topic).or(before);
             let mut partitions = known.map(|topic| topic.partitions.clone()).unwrap_or_default();
-            if partitions.len() >= spec.partitions as usize {
+            let bytes_known = known.map_or(RECORD_BYTES_DEFAULT, |topic| topic.record_bytes_max);
+            let record_bytes_max = spec.record_bytes_max.unwrap_or(0).max(bytes_known);
+            let missing = spec.partitions.saturating_sub(partitions.len() as u32);
+            if known.is_some() && missing == 0 && record_bytes_max == bytes_known {
                 continue;
             }
-            let missing = spec.partitions - partitions.len() as u32;
             if missing > PARTITIONS_ALL_MAX.saturating_sub(id) {
                 return refuse(format!(
                     "topic {} would be beyond {PARTITIONS_ALL_MAX} partitions of all topics",
@@ -155,7 +166,8 @@ impl Index {
                 id += 1;
             }
             let first_new = before.map_or(0, |topic| topic.partitions.len());
-            planned.insert(&spec.name, NewTopic { topic: Topic::new(name, partitions, retention), first_new });
+            let topic = Topic::new(name, partitions, retention, record_bytes_max);
+            planned.insert(&spec.name, NewTopic { topic, first_new });
         }
         Ok(planned.into_values().collect())
     }
@@ -175,6 +187,9 @@ fn check(spec: &TopicSpec) -> Result<(), Error> {
     if spec.partitions == 0 || spec.partitions > PARTITIONS_MAX {
         return refuse(format!("topic {name} cannot have {} partitions: 1 to {PARTITIONS_MAX}", spec.partitions));
     }
+    if let Some(bytes) = spec.record_bytes_max.filter(|bytes| *bytes > RECORD_BYTES_CAP) {
+        return refuse(format!("topic {name} cannot have records of {bytes} bytes: {RECORD_BYTES_CAP} at most"));
+    }
     Ok(())
 }
 
@@ -183,7 +198,7 @@ mod tests {
     use super::*;
 
     fn spec(name: &str, partitions: u32) -> TopicSpec {
-        TopicSpec { name: name.to_owned(), partitions, retention: Retention::Default }
+        TopicSpec { name: name.to_owned(), partitions, retention: Retention::Default, record_bytes_max: None }
     }
 
     #[test]
@@ -195,6 +210,10 @@ mod tests {
             (spec(&"x".repeat(250), 1), "no topic's name"),
             (spec("t", 0), "cannot have 0 partitions"),
             (spec("t", 10_001), "cannot have 10001 partitions"),
+            (
+                TopicSpec { record_bytes_max: Some(RECORD_BYTES_CAP + 1), ..spec("t", 1) },
+                "cannot have records of 4194305 bytes",
+            ),
         ] {
             let error = Index::default().plan(&[spec]).err().expect("it is refused");
             assert!(error.message.contains(said), "{error}");
@@ -216,6 +235,9 @@ mod tests {
         }
         let grown = index.plan(&[spec("t", 5)]).unwrap().remove(0);
         assert_eq!((grown.first_new, grown.topic.partitions.len()), (3, 5));
+        let larger = TopicSpec { record_bytes_max: Some(RECORD_BYTES_DEFAULT + 1), ..spec("t", 1) };
+        let raised = index.plan(&[larger]).unwrap().remove(0);
+        assert_eq!((raised.first_new, raised.topic.record_bytes_max), (3, RECORD_BYTES_DEFAULT + 1));
         let ids: Vec<_> = grown.topic.partitions.iter().map(|partition| partition.id.0).collect();
         assert_eq!(ids, [0, 1, 2, 3, 4]);
     }

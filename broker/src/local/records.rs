@@ -8,9 +8,6 @@ use crate::{Cause, Class, Error, Position, Retention};
 
 pub(crate) mod headers;
 
-/// Bytes of a record's key, value and headers: Kafka's default (`message.max.bytes`), in round numbers.
-pub(crate) const RECORD_BYTES_MAX: usize = 1024 * 1024;
-
 /// Memory that is kept for the next records: enough for the batches of a processor.
 const RECYCLED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -52,9 +49,9 @@ impl Records {
     ) -> Result<(), Error> {
         let parts = [key, value].into_iter().flatten().map(<[u8]>::len);
         let bytes: usize = parts.chain(headers.clone().map(|(name, value)| name.len() + value.len())).sum();
-        if bytes > RECORD_BYTES_MAX {
-            let message =
-                format!("a record for {} has {bytes} bytes, at most {RECORD_BYTES_MAX} are taken", topic.name);
+        let bytes_max = topic.record_bytes_max;
+        if bytes > bytes_max as usize {
+            let message = format!("a record for {} has {bytes} bytes, at most {bytes_max} are taken", topic.name);
             return Err(Error::new(Class::Abortable, Cause::TooLarge, operation, message));
         }
         if key.is_none() && topic.retention == Retention::Compact {

@@ -64,6 +64,7 @@ pub fn topics() -> [TopicSpec; 2] {
         // One partition: the order of all writes is the order in which every service sees them.
         partitions: 1,
         retention: Retention::Compact,
+        record_bytes_max: None,
     })
 }
 

@@ -30,7 +30,13 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 impl Scene {
     fn new(retention: Retention) -> Self {
         let scene = Self::open(tempfile::tempdir().unwrap());
-        wait(scene.log.ensure_topics(&[TopicSpec { name: "t".to_owned(), partitions: 1, retention }])).unwrap();
+        wait(scene.log.ensure_topics(&[TopicSpec {
+            name: "t".to_owned(),
+            partitions: 1,
+            retention,
+            record_bytes_max: None,
+        }]))
+        .unwrap();
         scene
     }
 

@@ -38,7 +38,8 @@ fn a_full_disk_loses_nothing_and_is_got_over() {
     store.writing().pragma_update(None, "max_page_count", 100).unwrap();
     let core = Core::new(Box::new(store), loaded, Box::new(|| 0));
     let log = Log::new(core.clone(), Box::new(AtOnce(core.clone())));
-    let topic = TopicSpec { name: "t".to_owned(), partitions: 1, retention: Retention::Default };
+    let topic =
+        TopicSpec { name: "t".to_owned(), partitions: 1, retention: Retention::Default, record_bytes_max: None };
     wait(log.ensure_topics(&[topic])).unwrap();
 
     let mut taken = 0;
