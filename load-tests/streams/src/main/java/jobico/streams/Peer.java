@@ -102,8 +102,6 @@ public final class Peer {
     config.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, setting("guarantee"));
     config.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, setting("threads"));
     config.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, setting("commit-ms"));
-    // There are no global tables; it is said so that it need not be warned of.
-    config.put(StreamsConfig.PROCESSING_EXCEPTION_HANDLER_GLOBAL_ENABLED_CONFIG, true);
     // There is no state: nothing to cache or to keep.
     config.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, 0);
     config.put(StreamsConfig.STATE_DIR_CONFIG, "state");
