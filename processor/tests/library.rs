@@ -229,13 +229,11 @@ fn the_cache_keeps_what_was_used_last() {
     let module = Module::compile(&engine, &binary("echo.wat")).unwrap();
     let digests: Vec<Digest> = (0..6u8).map(|index| Digest::of(&[index])).collect();
     let roomy = Cache::open(folder.path(), 1 << 30, &engine).unwrap();
-    for digest in &digests {
+    for (index, digest) in (0..).zip(&digests) {
         roomy.keep(digest, &module).unwrap();
         // Long ago, each a second after the one before it.
         let file = std::fs::File::options().append(true).open(roomy.path(digest)).unwrap();
-        let age = Duration::from_secs(1_000 - file.metadata().unwrap().len() % 2)
-            - Duration::from_secs(1) * seen(digest, &digests);
-        file.set_modified(std::time::SystemTime::now() - age).unwrap();
+        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(1_000 - index)).unwrap();
     }
     std::fs::write(folder.path().join("mine"), [0; 100_000]).unwrap();
     std::fs::write(folder.path().join(".partial-new"), "").unwrap();
@@ -252,10 +250,6 @@ fn the_cache_keeps_what_was_used_last() {
     tight.keep(&Digest::of(b"one more"), &module).unwrap();
     assert_eq!(there(), [true, false, false, false, true, true], "down to three quarters");
     assert!(folder.path().join("mine").exists());
-}
-
-fn seen(digest: &Digest, digests: &[Digest]) -> u32 {
-    u32::try_from(digests.iter().position(|other| other == digest).unwrap()).unwrap()
 }
 
 /// A module that takes seconds to compile: one function whose values all live until its end.
