@@ -14,4 +14,5 @@ mod outage;
 mod recording;
 
 mod api;
+mod dead;
 mod streams;
