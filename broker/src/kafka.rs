@@ -4,7 +4,7 @@
 //!  Settings ── what librdkafka is told, and why
 //!  Kafka ──┬── append ───────► Appender            one producer for all tasks; a ticket per record
 //!          ├── ensure_topics … Enquirer, Maker     topics, offsets, lag
-//!          ├── join ─────────► Member              gather: BatchQueue ─► Batch; rebalances in there
+//!          ├── join ─────────► Member              gather: PartitionQueues ─► Batch; rebalances in there
 //!          ├── join_transactional ► KafkaTransactor = Member + TransactionalProducer
 //!          ├── writer ───────► KafkaWriter         = TransactionalProducer
 //!          └── follow ───────► KafkaFollower       all partitions, to their ends

@@ -31,10 +31,10 @@ use crate::turns::Turns;
 const GATHER_WAIT: Duration = Duration::from_millis(50);
 /// The first wait after an error; it doubles with each error in a row.
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
-/// Events that are gathered and not done, as multiples of what one batch takes: beyond that, no more are gathered.
-const LEFT_BATCHES_MAX: usize = 4;
 /// The longest wait after an error.
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// Events that are gathered and not done, as multiples of what one batch takes: beyond that, no more are gathered.
+const LEFT_BATCHES_MAX: usize = 4;
 
 /// A worker, before it runs.
 pub struct Worker {
