@@ -46,6 +46,7 @@ mod settings;
 mod tools;
 
 mod bad_input;
+mod dead;
 mod neighbours;
 mod producers;
 

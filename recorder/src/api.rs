@@ -1,6 +1,7 @@
 //! The HTTP API: results and logs, to read and to tail, and dead letters (docs/http.md).
 //!
-//! Every route is below a tenant, and every query of the store is by that tenant: there is none that could return another's.
+//! Every route of results, logs and dead letters is below a tenant, and every query of the store is by that tenant: there is
+//! none that could return another's.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::store::cursor::{self, List};
 use crate::store::{Page, Store, StoreError};
 
 pub mod dead;
+pub mod pools;
 pub mod query;
 pub mod stream;
 
@@ -47,6 +49,8 @@ pub struct Api {
     reads: Semaphore,
     streams: Streams,
     dead: dead::Shared,
+    broker: Arc<dyn Broker>,
+    pools: Semaphore,
 }
 
 /// A page of results.
@@ -74,7 +78,7 @@ impl Api {
         streams_max: u16,
     ) -> Arc<Self> {
         let letters = DeadLetters::new(broker.clone(), tokio::runtime::Handle::current());
-        let streams = Streams::new(broker, tasks, metrics.clone(), streams_max);
+        let streams = Streams::new(broker.clone(), tasks, metrics.clone(), streams_max);
         Arc::new(Self {
             store,
             catalog,
@@ -82,6 +86,8 @@ impl Api {
             reads: Semaphore::new(READS_MAX),
             streams,
             dead: dead::Shared::new(letters),
+            broker,
+            pools: Semaphore::new(pools::REQUESTS_MAX),
         })
     }
 
@@ -121,6 +127,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/tenants/{tenant}/results/stream", get(results_stream))
         .route("/v1/tenants/{tenant}/logs", get(logs))
         .route("/v1/tenants/{tenant}/logs/stream", get(logs_stream))
+        .route("/v1/pools", get(pools::list))
         .route("/v1/tenants/{tenant}/dead", get(dead::list).delete(dead::drop_many))
         .route("/v1/tenants/{tenant}/dead/redrive", post(dead::redrive_many))
         .route("/v1/tenants/{tenant}/dead/{id}", get(dead::show).delete(dead::drop_one))

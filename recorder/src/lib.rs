@@ -23,6 +23,7 @@ pub mod row;
 pub mod store;
 
 pub mod dead;
+pub mod pools;
 
 pub mod api;
 

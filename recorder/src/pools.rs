@@ -82,10 +82,8 @@ pub async fn pools(broker: &dyn Broker, snapshot: &Snapshot, wanted: Option<&str
 
 /// Puts together what the log says of a pool.
 fn summed(pool: &str, group: String, lag: Vec<Lag>, members: Vec<GroupMember>) -> Pool {
-    let has: Vec<BTreeSet<(&str, i32)>> = members
-        .iter()
-        .map(|member| member.partitions.iter().map(|at| (&*at.topic, at.partition)).collect())
-        .collect();
+    let has: Vec<BTreeSet<(&str, i32)>> =
+        members.iter().map(|member| member.partitions.iter().map(|at| (&*at.topic, at.partition)).collect()).collect();
     let mut by_topic: BTreeMap<String, Vec<Partition>> = BTreeMap::new();
     for Lag { partition: at, committed, end } in lag {
         let member = has.iter().position(|has| has.contains(&(&*at.topic, at.partition)));

@@ -15,4 +15,5 @@ mod recording;
 
 mod api;
 mod dead;
+mod pools;
 mod streams;

@@ -44,6 +44,8 @@ pub async fn list(State(api): State<Arc<Api>>, query: Query) -> Result<Json<List
             tracing::warn!(%error, "pools could not be looked at");
             Err(Problem::unavailable("the log does not answer", RETRY_AFTER_S))
         }
-        Err(_) => Err(Problem::unavailable("the log does not answer in time; ask for one pool (pool=…)", RETRY_AFTER_S)),
+        Err(_) => {
+            Err(Problem::unavailable("the log does not answer in time; ask for one pool (pool=…)", RETRY_AFTER_S))
+        }
     }
 }
