@@ -53,6 +53,12 @@ lint: ## Formatting and lints
 deny: ## Licences and sources of what is built in
 	"$$(scripts/tools cargo-deny)" --log-level error check licenses sources bans
 
+.PHONY: crash-check crash-test
+crash-check: ## Kill processors under 100000 events; look for one outcome of each, in Kafka and in the store
+	@scripts/crash-check
+crash-test: ## Kill and stop processors and brokers at random: MINUTES=5
+	@scripts/crash-test $(or $(MINUTES),5)
+
 .PHONY: bench
 bench: ## Measure against real Kafka and print the table
 	@scripts/prerequisites test

@@ -3,6 +3,15 @@
 //! `JOBICO_CRASH_EVENTS` and `JOBICO_CRASH_KILLS` make the test on Kafka as large as wished (`scripts/crash-check`), and
 //! `JOBICO_CRASH_SEED` repeats the choices of an earlier one; what the kernel and Kafka do with them is their own.
 
+pub mod scene;
+
+mod brokers;
+mod rebalances;
+mod windows;
+mod zombies;
+
+mod at_random;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,7 +22,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
 use crate::outcome::{self, Place};
-use crate::system::kafka::{Outgoing, Reader, produce};
+use crate::system::kafka::{self, Isolation, Outgoing, Reader, produce};
 use crate::system::{Client, Ending, Job, On, System, eventually, eventually_or};
 
 /// Events of the test on Kafka.
@@ -158,7 +167,7 @@ fn processors_killed_at_random_have_one_outcome_for_each_event_on_kafka() {
         // Half over HTTP and half straight to Kafka, in as many portions as there are kills and one more: each kill meets
         // events that were sent before it and has others after it.
         let portion = events.div_ceil(2 * (kills + 1));
-        let reader = Reader::new(&format!("{}.results", system.tenant));
+        let reader = Reader::new(&system.kafka(), &format!("{}.results", system.tenant), Isolation::Committed);
         for kill in 0..=kills {
             let numbers = (kill * portion).min(events / 2)..((kill + 1) * portion).min(events / 2);
             let (direct, client, sent, queue) = (numbers.clone(), client.clone(), &sent, &queue);
@@ -179,7 +188,8 @@ fn processors_killed_at_random_have_one_outcome_for_each_event_on_kafka() {
     let sending = begun.elapsed();
     let valid = sent.count() - sent.invalid.load(Ordering::Relaxed);
     for (topic, count) in [("results", valid), ("dead", sent.count() - valid)] {
-        let (reader, mut seen) = (Reader::new(&format!("{}.{topic}", system.tenant)), 0);
+        let (reader, mut seen) =
+            (Reader::new(&system.kafka(), &format!("{}.{topic}", system.tenant), Isolation::Committed), 0);
         let all = eventually_or(
             || {
                 seen += reader.poll().len();
@@ -262,6 +272,6 @@ fn send_to_kafka(topic: &str, numbers: std::ops::Range<usize>, sent: &Sent) {
             Outgoing::new(value.to_string()).key(&key(number))
         })
         .collect();
-    let places = produce(topic, &records);
+    let places = produce(&kafka::address(), topic, &records);
     sent.places.lock().unwrap().extend(places);
 }

@@ -7,6 +7,7 @@
 //!    ├── producers, bad_input, neighbours  what comes in
 //!    ├── tracing                           what goes along
 //!    └── stopping, crash                   what goes wrong; checked by outcome, which reads the log from outside
+//!         └── windows, rebalances, zombies, brokers, at_random: crash after crash (docs/exactly-once.md)
 //! ```
 //!
 //! Tests on Kafka need `JOBICO_TEST_KAFKA` and `JOBICO_TEST_CQL`, and fail without them; `make test` runs both and sets

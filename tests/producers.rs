@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::outcome;
-use crate::system::kafka::{Outgoing, produce};
+use crate::system::kafka::{self, Outgoing, produce};
 use crate::system::{Job, On, System};
 
 const SCHEMA: &str = r#"{"type": "object", "required": ["amount"], "properties": {"amount": {"type": "number"}}}"#;
@@ -27,6 +27,7 @@ fn events_of_plain_kafka_producers_are_validated_and_handled_in_every_form() {
     let structured = |value: String| Outgoing::new(value).header("content-type", "application/cloudevents+json");
     // The one event of its queue: nothing but JSON, or Confluent's wire format.
     let plain = produce(
+        &kafka::address(),
         &orders,
         &[
             Outgoing::new(order),
@@ -40,6 +41,7 @@ fn events_of_plain_kafka_producers_are_validated_and_handled_in_every_form() {
     );
     // One of several events: CloudEvents say which.
     let named = produce(
+        &kafka::address(),
         &shop,
         &[
             Outgoing::new(order)

@@ -1,6 +1,7 @@
 //! A running Jobico, and what tests ask of it. What a test starts ends with it, also when it fails; then what the
 //! processes wrote to standard error is shown.
 
+pub mod cluster;
 pub mod collector;
 pub mod embedded;
 pub mod example;
@@ -64,6 +65,8 @@ pub struct System {
     /// The pool of this system's processors, no other test's.
     pub pool: String,
     pub client: Client,
+    /// Bootstrap servers of its own Kafka, where it has one.
+    kafka: Option<String>,
     // Before the folder: processes end before what they write to goes.
     processes: BTreeMap<String, Process>,
     folder: TempDir,
@@ -83,6 +86,7 @@ impl System {
             client: Client::new(tenant, Arc::default()),
             tenant: tenant.to_owned(),
             pool: pool.to_owned(),
+            kafka: None,
             processes: BTreeMap::new(),
             folder: tempfile::tempdir().expect("a scratch folder"),
             environment: Vec::new(),
@@ -94,6 +98,17 @@ impl System {
         let mut system = Self::new(on);
         system.start_dev(&[]);
         system
+    }
+
+    /// A system on a Kafka of its own, with no store.
+    pub fn on_own_kafka(address: &str) -> Self {
+        Self { kafka: Some(address.to_owned()), ..Self::new(On::Kafka) }
+    }
+
+    /// The bootstrap servers of its Kafka.
+    pub fn kafka(&self) -> String {
+        assert_eq!(self.on, On::Kafka);
+        self.kafka.clone().unwrap_or_else(kafka::address)
     }
 
     /// With a variable for the processes that are started from now on.
@@ -126,6 +141,16 @@ impl System {
         self.processes.insert(name.to_owned(), process);
     }
 
+    /// Starts `jobico serve ROLE…` that is told by `FAILPOINTS` (broker/src/crash_point.rs) where to die, and waits for
+    /// nothing: it may be dead before it is ready.
+    pub fn serve_doomed(&mut self, name: &str, roles: &[&str], flags: &[&str], failpoints: &str) {
+        let command: Vec<&str> = std::iter::once("serve").chain(roles.iter().copied()).collect();
+        self.environment.push(("FAILPOINTS".to_owned(), failpoints.to_owned()));
+        let process = self.spawn(name, &command, flags);
+        self.environment.pop();
+        self.processes.insert(name.to_owned(), process);
+    }
+
     /// Starts a process on this system's log and store, in its folder, on free ports, and waits for nothing.
     pub fn spawn(&self, name: &str, command: &[&str], flags: &[&str]) -> Process {
         let data_dir = self.folder.path().join("data");
@@ -138,10 +163,11 @@ impl System {
         }
         let (kafka, cql) = match self.on {
             On::Embedded => (String::new(), String::new()),
-            On::Kafka => (kafka::address(), kafka::cql_address()),
+            On::Kafka if self.kafka.is_some() => (self.kafka(), String::new()),
+            On::Kafka => (self.kafka(), kafka::cql_address()),
         };
-        if self.on == On::Kafka {
-            arguments.extend(["--kafka", &kafka, "--cql", &cql]);
+        for (flag, value) in [("--kafka", &kafka), ("--cql", &cql)].into_iter().filter(|(_, value)| !value.is_empty()) {
+            arguments.extend([flag, value]);
         }
         arguments.extend(flags);
         let mut environment = self.environment.clone();
@@ -161,9 +187,26 @@ impl System {
         self.processes.remove(name).expect("it was started").stop()
     }
 
+    /// SIGTERM to all that run, all of which end well.
+    #[track_caller]
+    pub fn stop_all(&mut self) {
+        for process in self.processes.values() {
+            process.signal("TERM");
+        }
+        for (name, mut process) in std::mem::take(&mut self.processes) {
+            assert_eq!(process.end(), Some(0), "{name}");
+        }
+    }
+
     /// Waits for the end of a process that was signalled: its exit code.
     pub fn end(&mut self, name: &str) -> Option<i32> {
         self.processes.remove(name).expect("it was started").end()
+    }
+
+    /// Waits until a doomed process has aborted.
+    #[track_caller]
+    pub fn await_death(&mut self, name: &str) {
+        self.processes.remove(name).expect("it was started").await_abort();
     }
 
     pub fn process(&self, name: &str) -> &Process {
@@ -227,7 +270,7 @@ impl System {
         let topic = format!("{}.{queue}", self.tenant);
         match self.on {
             On::Embedded => embedded::read(&self.folder.path().join("data/log.sqlite"), &topic),
-            On::Kafka => kafka::read(&topic),
+            On::Kafka => kafka::Reader::new(&self.kafka(), &topic, kafka::Isolation::Committed).read_to_end(),
         }
     }
 }

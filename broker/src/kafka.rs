@@ -26,6 +26,7 @@ mod append;
 mod context;
 mod error;
 mod follower;
+mod lifeline;
 mod member;
 mod members;
 mod native;

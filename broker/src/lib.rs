@@ -28,6 +28,7 @@ mod partitioner;
 mod coordinator;
 mod local;
 
+pub mod crash_point;
 pub mod embedded;
 pub mod kafka;
 pub mod simulated;

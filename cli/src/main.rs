@@ -23,6 +23,8 @@ fn main() -> ExitCode {
     if let Err(reason) = jobico_service::config::load_env_files(std::path::Path::new(".")) {
         return exit::report(&exit::Error::usage(reason));
     }
+    // Nothing, but in the binary that the tests build.
+    jobico_broker::crash_point::arm();
     let args = Args::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -17,7 +17,20 @@ use super::{Record, WAIT_MAX};
 /// One wait of the reader for a record.
 const POLL: Duration = Duration::from_millis(100);
 
-/// The Kafka that tests use.
+/// The longest that a reader who does not wait for the end reads.
+const MOMENT: Duration = Duration::from_millis(500);
+/// How long a look at a cluster's brokers may take.
+const LOOK_MAX: Duration = Duration::from_secs(2);
+
+/// Errors of a consumer while a broker is away: it goes on by itself.
+const AWAY: [RDKafkaErrorCode; 4] = [
+    RDKafkaErrorCode::AllBrokersDown,
+    RDKafkaErrorCode::BrokerTransportFailure,
+    RDKafkaErrorCode::OperationTimedOut,
+    RDKafkaErrorCode::Resolve,
+];
+
+/// The Kafka that tests share.
 pub fn address() -> String {
     variable("JOBICO_TEST_KAFKA")
 }
@@ -71,10 +84,19 @@ impl ProducerContext<NoCustomPartitioner> for Delivered {
     }
 }
 
-/// Produces records and waits until Kafka has acknowledged all: partition and offset of each, in order.
-pub fn produce(topic: &str, records: &[Outgoing]) -> Vec<(i32, i64)> {
+/// Produces records to a topic of the Kafka at `address`, and waits until it has acknowledged all: partition and offset of
+/// each, in order.
+pub fn produce(address: &str, topic: &str, records: &[Outgoing]) -> Vec<(i32, i64)> {
+    let places = try_produce(address, topic, records);
+    assert_eq!(places.len(), records.len(), "Kafka acknowledged every record");
+    places
+}
+
+/// Produces records to a Kafka of which a node may be away: where those stand that it has acknowledged within [`WAIT_MAX`].
+/// What became of the others is not known.
+pub fn try_produce(address: &str, topic: &str, records: &[Outgoing]) -> Vec<(i32, i64)> {
     let producer: ThreadedProducer<Delivered> = ClientConfig::new()
-        .set("bootstrap.servers", address())
+        .set("bootstrap.servers", address)
         .set("enable.idempotence", "true")
         .set("partitioner", "murmur2_random")
         .create_with_context(Delivered::default())
@@ -96,26 +118,49 @@ pub fn produce(topic: &str, records: &[Outgoing]) -> Vec<(i32, i64)> {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
-    producer.flush(WAIT_MAX).expect("Kafka acknowledges");
+    if let Err(error) = producer.flush(WAIT_MAX) {
+        println!("records to {topic} were not acknowledged: {error}");
+    }
     let delivered = producer.context().0.lock().expect("no panic").clone();
-    assert_eq!(delivered.len(), records.len(), "Kafka acknowledged every record");
     delivered.into_values().collect()
 }
 
-/// A reader of a whole topic, committed records only, in no group.
+/// Whether a cluster says that it has so many brokers. A client that was told of none may never find them again, so that
+/// each look is by a new one.
+pub fn has_brokers(address: &str, count: usize) -> bool {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", address).create().expect("a consumer without a group");
+    consumer.fetch_metadata(None, LOOK_MAX).is_ok_and(|metadata| metadata.brokers().len() >= count)
+}
+
+/// What a reader is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// Records of transactions that were committed, and no further than the first that is open still.
+    Committed,
+    /// Everything, also of transactions that are open or were aborted.
+    Uncommitted,
+}
+
+/// A reader of a whole topic, in no group.
 pub struct Reader {
+    topic: String,
     consumer: BaseConsumer,
     partitions: usize,
 }
 
 impl Reader {
-    pub fn new(topic: &str) -> Self {
+    pub fn new(address: &str, topic: &str, isolation: Isolation) -> Self {
+        let isolation = match isolation {
+            Isolation::Committed => "read_committed",
+            Isolation::Uncommitted => "read_uncommitted",
+        };
         let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", address())
+            .set("bootstrap.servers", address)
             .set("group.id", "jobico-tests-outside")
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
-            .set("isolation.level", "read_committed")
+            .set("isolation.level", isolation)
             .create()
             .expect("a consumer");
         let metadata = consumer.fetch_metadata(Some(topic), WAIT_MAX).expect("Kafka answers");
@@ -126,7 +171,16 @@ impl Reader {
             list.add_partition_offset(topic, i32::try_from(partition).unwrap(), Offset::Beginning).unwrap();
         }
         consumer.assign(&list).expect("it can be assigned");
-        Self { consumer, partitions }
+        Self { topic: topic.to_owned(), consumer, partitions }
+    }
+
+    /// Up to where it is shown each partition: to its last stable offset, or to its end.
+    pub fn ends(&self) -> Vec<i64> {
+        let end = |partition: usize| {
+            let partition = i32::try_from(partition).expect("few partitions");
+            self.consumer.fetch_watermarks(&self.topic, partition, WAIT_MAX).expect("Kafka answers").1
+        };
+        (0..self.partitions).map(end).collect()
     }
 
     /// What has been committed since the last call, up to the end of every partition.
@@ -138,6 +192,7 @@ impl Reader {
             match self.consumer.poll(POLL) {
                 Some(Ok(message)) => records.push(record(&message)),
                 Some(Err(KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition)),
+                Some(Err(KafkaError::MessageConsumption(code))) if AWAY.contains(&code) => {}
                 Some(Err(error)) => panic!("the reader failed: {error}"),
                 None => {}
             }
@@ -147,21 +202,21 @@ impl Reader {
 
     /// What arrives within a moment.
     pub fn poll(&self) -> Vec<Record> {
-        let mut records = Vec::new();
-        while let Some(polled) = self.consumer.poll(POLL) {
+        let (mut records, begun) = (Vec::new(), Instant::now());
+        while begun.elapsed() < MOMENT
+            && let Some(polled) = self.consumer.poll(POLL)
+        {
             match polled {
                 Ok(message) => records.push(record(&message)),
-                Err(KafkaError::PartitionEOF(_)) => break,
+                // Of one partition; the others may have more.
+                Err(KafkaError::PartitionEOF(_)) => {}
+                // A broker that a test has killed or stopped: it comes back.
+                Err(KafkaError::MessageConsumption(code)) if AWAY.contains(&code) => break,
                 Err(error) => panic!("the reader failed: {error}"),
             }
         }
         records
     }
-}
-
-/// All committed records of a topic.
-pub fn read(topic: &str) -> Vec<Record> {
-    Reader::new(topic).read_to_end()
 }
 
 fn record(message: &impl Message) -> Record {

@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::eventually;
+use super::{WAIT_MAX, eventually};
 
 /// How long a process may take to end after SIGTERM: more than the longest drain in these tests.
 const END_MAX: Duration = Duration::from_secs(30);
 /// How long a process that is no longer needed may take to end by itself before it is killed.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
+/// The number of the signal of `abort`.
+const SIGABRT: i32 = 6;
 /// Bytes of standard error that a failing test shows of each process.
 const SHOWN_BYTES_MAX: usize = 8 << 10;
 
@@ -136,14 +139,22 @@ impl Process {
     #[track_caller]
     pub fn assert_running(&self) {
         // `Child::try_wait` wants it mutable; the process table says it as well.
-        let status = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        let state = status.rsplit(") ").next().and_then(|rest| rest.chars().next());
+        let state = state(self.child.id());
         assert!(
             state.is_some_and(|state| state != 'Z'),
             "{} has ended by itself:\n{}",
             self.name,
             tail(&self.stderr())
         );
+    }
+
+    /// Waits until it is stopped (SIGSTOP).
+    #[track_caller]
+    pub fn await_stopped(&self) {
+        eventually(&format!("{} is stopped", self.name), || {
+            self.assert_running();
+            (state(self.child.id()) == Some('T')).then_some(())
+        });
     }
 
     #[track_caller]
@@ -173,15 +184,24 @@ impl Process {
 
     /// Waits for its end: the exit code.
     pub fn end(&mut self) -> Option<i32> {
-        self.ended_within(END_MAX).unwrap_or_else(|| panic!("{} has not ended within {END_MAX:?}", self.name))
+        let ended = self.ended_within(END_MAX);
+        ended.unwrap_or_else(|| panic!("{} has not ended within {END_MAX:?}", self.name)).code()
     }
 
-    /// Its exit code, once it has ended.
-    fn ended_within(&mut self, time: Duration) -> Option<Option<i32>> {
+    /// Waits until it has aborted (SIGABRT), which nobody but itself does to it.
+    #[track_caller]
+    pub fn await_abort(mut self) {
+        let ended = self.ended_within(WAIT_MAX);
+        let ended = ended.unwrap_or_else(|| panic!("{} has not come to the place where it was to die", self.name));
+        assert_eq!(ended.signal(), Some(SIGABRT), "{}: {ended}", self.name);
+    }
+
+    /// How it ended, once it has.
+    fn ended_within(&mut self, time: Duration) -> Option<ExitStatus> {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("it can be waited for") {
-                return Some(status.code());
+                return Some(status);
             }
             if begun.elapsed() > time {
                 return None;
@@ -207,6 +227,12 @@ impl Drop for Process {
             self.assert_no_panic();
         }
     }
+}
+
+/// A process' state, by its letter in the process table.
+fn state(pid: u32) -> Option<char> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    status.rsplit(") ").next()?.chars().next()
 }
 
 fn read(path: &Path) -> String {

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::context;
 use super::error::{Failure, unusable};
+use super::lifeline::Lifeline;
 use super::native::sender::Sender;
 use super::retire::let_go;
 use super::settings::Settings;
@@ -50,7 +51,9 @@ pub(super) struct Ticket {
     index: usize,
 }
 
-pub(super) struct Acknowledgements;
+pub(super) struct Acknowledgements {
+    lifeline: Lifeline,
+}
 
 impl Call {
     fn new(records: usize) -> (Arc<Self>, oneshot::Receiver<Vec<Option<Answer>>>) {
@@ -80,6 +83,7 @@ impl ClientContext for Acknowledgements {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.lifeline.hear(&error);
         context::warn(&error, reason);
     }
 }
@@ -99,8 +103,8 @@ impl ProducerContext for Acknowledgements {
 impl Appender {
     /// Makes the producer; it connects by itself.
     pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
-        let producer =
-            settings.appender().create_with_context(Acknowledgements).map_err(unusable("make the producer"))?;
+        let context = Acknowledgements { lifeline: Lifeline::new(settings.servers()) };
+        let producer = settings.appender().create_with_context(context).map_err(unusable("make the producer"))?;
         Ok(Self { client: Some(Client { sender: Mutex::new(Sender::default()), producer }) })
     }
 
@@ -124,6 +128,7 @@ impl Appender {
 
     fn hand_over(&self, records: &[Append], call: &Arc<Call>) {
         let client = self.client();
+        client.producer.context().lifeline.mend(client.producer.client());
         // Held for the whole call, so that its records stand together.
         let mut sender = client.sender.lock().unwrap_or_else(PoisonError::into_inner);
         let mut full = false;

@@ -4,10 +4,14 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel as Level;
 use rdkafka::error::KafkaError;
 
+use super::lifeline::Lifeline;
+
 /// Logs what librdkafka says. It recovers by itself from whatever it calls an error, so nothing of it is worth more than a
 /// warning; what does not pass is returned by the call that met it.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Logs;
+pub(super) struct Logs {
+    /// See [`Lifeline`].
+    pub(super) lifeline: Lifeline,
+}
 
 impl ClientContext for Logs {
     fn log(&self, level: Level, facility: &str, message: &str) {
@@ -15,6 +19,7 @@ impl ClientContext for Logs {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.lifeline.hear(&error);
         warn(&error, reason);
     }
 }

@@ -14,8 +14,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
-use super::context::Logs;
+use super::context;
 use super::error::{Failure, cause, passes, retriable, unusable};
+use super::lifeline::Lifeline;
 use super::native::{self, batch_queue::BatchQueue, message::Message};
 use super::offsets;
 use super::retire::retire;
@@ -62,16 +63,18 @@ struct Client {
     consumer: BaseConsumer<Following>,
 }
 
-#[derive(Default)]
-struct Following;
+struct Following {
+    lifeline: Lifeline,
+}
 
 impl ClientContext for Following {
     fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, message: &str) {
-        Logs.log(level, facility, message);
+        context::log(level, facility, message);
     }
 
     /// `poll` returns it as well.
     fn error(&self, error: KafkaError, reason: &str) {
+        self.lifeline.hear(&error);
         tracing::debug!(target: "librdkafka", %error, "{reason}");
     }
 }
@@ -113,8 +116,9 @@ impl KafkaFollower {
     /// Reads nothing yet.
     fn idle(settings: &Settings, enquirer: Arc<Enquirer>, topics: &[String]) -> Result<Self, Error> {
         const OPERATION: &str = "follow";
+        let context = Following { lifeline: Lifeline::new(settings.servers()) };
         let consumer: BaseConsumer<Following> =
-            settings.follower().create_with_context(Following).map_err(unusable(OPERATION))?;
+            settings.follower().create_with_context(context).map_err(unusable(OPERATION))?;
         let queue = BatchQueue::new(consumer.client())
             .ok_or_else(|| Error::new(Class::Fatal, Cause::Other, OPERATION, "no memory for a queue"))?;
         Ok(Self {
@@ -208,6 +212,7 @@ impl KafkaFollower {
                 break;
             }
         }
+        self.consumer().context().lifeline.mend(self.consumer().client());
         Ok(())
     }
 

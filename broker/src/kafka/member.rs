@@ -11,7 +11,7 @@ use super::native;
 use super::rebalance::{Change, Rebalances};
 use super::retire::retire;
 use super::settings::Settings;
-use crate::{Batch, Cause, Class, Consumer, Error, GatherLimits, Membership, Positions, TopicPartition};
+use crate::{Batch, Cause, Class, Consumer, Error, GatherLimits, Membership, Positions, TopicPartition, crash_point};
 
 mod intake;
 mod judge;
@@ -42,7 +42,7 @@ impl Member {
         const OPERATION: &str = "join the group";
         let consumer: BaseConsumer<Rebalances> = settings
             .member(&membership.client_id, &membership.group)
-            .create_with_context(Rebalances::default())
+            .create_with_context(Rebalances::new(settings.servers()))
             .map_err(unusable(OPERATION))?;
         Ok(Self {
             intake: Intake::new(consumer.context().bells()),
@@ -71,7 +71,9 @@ impl Member {
                 Some(Err(error)) => Some(error),
             };
             for change in self.consumer().context().take() {
+                let place = change.crash_point();
                 self.apply(change, batch);
+                place.map_or(Ok(()), crash_point::reach)?;
             }
             if let Some(error) = failure {
                 judge::client(error)?;
@@ -81,6 +83,7 @@ impl Member {
             }
             wait = Duration::ZERO;
         }
+        self.consumer().context().lifeline().mend(self.consumer().client());
         Ok(())
     }
 

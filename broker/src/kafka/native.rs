@@ -44,6 +44,12 @@ pub(super) fn events_waiting<C: ClientContext>(consumer: &Client<C>) -> usize {
     usize::try_from(waiting).unwrap_or(0)
 }
 
+/// Adds servers from which to learn the cluster's brokers: how many of them the client knows now.
+pub(super) fn add_brokers<C: ClientContext>(client: &Client<C>, servers: &CStr) -> i32 {
+    // SAFETY: the client is alive, and the string for the length of the call, which copies it; the call is thread-safe.
+    unsafe { sys::rd_kafka_brokers_add(pointer(client), servers.as_ptr()) }
+}
+
 fn pointer<C: ClientContext>(client: &Client<C>) -> *mut RDKafka {
     client.native_ptr()
 }

@@ -12,6 +12,7 @@ use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerCon
 
 use super::context;
 use super::error::{Failure, unusable};
+use super::lifeline::Lifeline;
 use super::native::{self, sender::Sender};
 use super::retire::retire;
 use super::settings::Settings;
@@ -41,9 +42,9 @@ struct Client {
 }
 
 /// The first delivery of a transaction that failed, and why. Those that go well are not reported.
-#[derive(Default)]
 pub(super) struct Deliveries {
     failed: Mutex<Option<Failure>>,
+    lifeline: Lifeline,
 }
 
 impl Deliveries {
@@ -58,6 +59,7 @@ impl ClientContext for Deliveries {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.lifeline.hear(&error);
         context::warn(&error, reason);
     }
 }
@@ -81,9 +83,10 @@ impl TransactionalProducer {
     /// writes no more.
     pub(super) fn acquire(settings: &Settings, client_id: &str, transactional_id: &str) -> Result<Self, Error> {
         const OPERATION: &str = "take over the transactional id";
+        let context = Deliveries { failed: Mutex::default(), lifeline: Lifeline::new(settings.servers()) };
         let producer: BaseProducer<Deliveries> = settings
             .transactional(client_id, transactional_id)
-            .create_with_context(Deliveries::default())
+            .create_with_context(context)
             .map_err(unusable(OPERATION))?;
         let client = Client { sender: Sender::default(), producer };
         let this = Self { client: Some(client), timeout: settings.transaction_timeout, open: false };
@@ -217,6 +220,7 @@ impl TransactionalProducer {
                 break;
             }
         }
+        self.producer().context().lifeline.mend(self.producer().client());
     }
 
     fn producer(&self) -> &BaseProducer<Deliveries> {

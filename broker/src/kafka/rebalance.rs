@@ -10,8 +10,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance}
 use rdkafka::error::KafkaError;
 
 use super::context;
+use super::lifeline::Lifeline;
 use super::native::partition_queue::{Bells, PartitionQueue};
-use crate::TopicPartition;
+use crate::{TopicPartition, crash_point};
 
 /// One step of a rebalance, in the order in which they happened.
 pub(super) enum Change {
@@ -19,6 +20,16 @@ pub(super) enum Change {
     Assigned(Vec<Assigned>),
     /// Partitions that are not ours any more.
     Revoked(Vec<TopicPartition>),
+}
+
+impl Change {
+    /// Where a test may make the process die. A change may be of nothing: partitions that stay are not named again.
+    pub(super) fn crash_point(&self) -> Option<&'static str> {
+        match self {
+            Self::Assigned(partitions) => (!partitions.is_empty()).then_some(crash_point::ASSIGNED),
+            Self::Revoked(partitions) => (!partitions.is_empty()).then_some(crash_point::REVOKED),
+        }
+    }
 }
 
 /// A partition, and where its messages arrive.
@@ -32,14 +43,29 @@ pub(super) struct Assigned {
 }
 
 /// Hears of rebalances. librdkafka calls it in the thread that polls.
-#[derive(Default)]
 pub(super) struct Rebalances {
+    lifeline: Lifeline,
     bells: Arc<Bells>,
     numbers: AtomicU64,
     changes: Mutex<Vec<Change>>,
 }
 
 impl Rebalances {
+    /// Of a client that begins with these servers.
+    pub(super) fn new(servers: &str) -> Self {
+        Self {
+            lifeline: Lifeline::new(servers),
+            bells: Arc::default(),
+            numbers: AtomicU64::default(),
+            changes: Mutex::default(),
+        }
+    }
+
+    /// The client's way back to its brokers.
+    pub(super) fn lifeline(&self) -> &Lifeline {
+        &self.lifeline
+    }
+
     /// Where the queues of assigned partitions ring.
     pub(super) fn bells(&self) -> Arc<Bells> {
         self.bells.clone()
@@ -62,6 +88,7 @@ impl ClientContext for Rebalances {
 
     /// Consumers get their errors from `poll` as well, where they are judged.
     fn error(&self, error: KafkaError, reason: &str) {
+        self.lifeline.hear(&error);
         tracing::debug!(target: "librdkafka", %error, "{reason}");
     }
 }

@@ -48,6 +48,11 @@ impl Settings {
         }
     }
 
+    /// Where clients begin, as librdkafka is told.
+    pub(super) fn servers(&self) -> &str {
+        self.properties.get("bootstrap.servers").unwrap_or(&self.bootstrap)
+    }
+
     /// What all clients share.
     fn client(&self, client_id: &str) -> ClientConfig {
         let mut config = ClientConfig::new();

@@ -10,8 +10,9 @@ use rdkafka::admin::{
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use super::context::Logs;
+use super::context::{self, Logs};
 use super::error::{Failure, retriable, unusable};
+use super::lifeline::Lifeline;
 use super::settings::Settings;
 use super::{members, native, offsets};
 use crate::{Cause, Class, Error, GroupMember, Lag, Positions, RECORD_BYTES_CAP, Retention, TopicPartition, TopicSpec};
@@ -39,15 +40,18 @@ type Known = BTreeMap<String, (usize, bool)>;
 /// Asks about topics and offsets, outside any group.
 pub(super) struct Enquirer(BaseConsumer<Enquiries>);
 
-struct Enquiries;
+struct Enquiries {
+    lifeline: Lifeline,
+}
 
 impl rdkafka::ClientContext for Enquiries {
     fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, message: &str) {
-        Logs.log(level, facility, message);
+        context::log(level, facility, message);
     }
 
     fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
-        Logs.error(error, reason);
+        self.lifeline.hear(&error);
+        context::warn(&error, reason);
     }
 }
 
@@ -56,7 +60,8 @@ impl ConsumerContext for Enquiries {}
 impl Enquirer {
     /// Makes the client; it connects by itself.
     pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
-        settings.admin().create_with_context(Enquiries).map(Self).map_err(unusable("make a client"))
+        let context = Enquiries { lifeline: Lifeline::new(settings.servers()) };
+        settings.admin().create_with_context(context).map(Self).map_err(unusable("make a client"))
     }
 
     /// The topics that exist.
@@ -94,8 +99,9 @@ impl Enquirer {
         self.serve();
         let partitions = offsets::partitions(&offsets::partition_counts(&self.0, topics, QUESTION_MAX)?);
         let ends = offsets::ends(&self.0, &partitions, QUESTION_MAX)?;
+        let context = Enquiries { lifeline: Lifeline::new(settings.servers()) };
         let of_group: BaseConsumer<Enquiries> =
-            settings.committed(group).create_with_context(Enquiries).map_err(unusable("read committed offsets"))?;
+            settings.committed(group).create_with_context(context).map_err(unusable("read committed offsets"))?;
         let mut committed = offsets::committed(&of_group, &partitions, QUESTION_MAX)?;
         super::retire::retire("lag reader", of_group);
         Ok(ends
@@ -136,6 +142,7 @@ impl Enquirer {
             // Without a group there is nothing but log lines and errors, which the context logs.
             let _ = self.0.poll(Duration::ZERO);
         }
+        self.0.context().lifeline.mend(self.0.client());
     }
 
     /// Waits until each topic has the partitions asked for, and each of them a leader.
@@ -188,11 +195,19 @@ pub(super) struct Maker(AdminClient<Logs>);
 impl Maker {
     /// Makes the client; it connects by itself.
     pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
-        settings.admin().create_with_context(Logs).map(Self).map_err(unusable("make a client"))
+        let context = Logs { lifeline: Lifeline::new(settings.servers()) };
+        settings.admin().create_with_context(context).map(Self).map_err(unusable("make a client"))
+    }
+
+    /// Its own thread serves this client, but cannot mend it.
+    fn mend(&self) {
+        let client = self.0.inner();
+        client.context().lifeline.mend(client);
     }
 
     /// Makes topics; those that exist by now are left as they are.
     pub(super) async fn make(&self, topics: &[TopicSpec], replication: i32) -> Result<(), Error> {
+        self.mend();
         for topics in topics.chunks(REQUEST_TOPICS_MAX) {
             let settings: Vec<(String, Option<String>)> = topics
                 .iter()
@@ -223,6 +238,7 @@ impl Maker {
 
     /// Lets topics grow; those that did by now are left as they are.
     pub(super) async fn grow(&self, topics: &[TopicSpec]) -> Result<(), Error> {
+        self.mend();
         for topics in topics.chunks(REQUEST_TOPICS_MAX) {
             let wanted: Vec<NewPartitions<'_>> =
                 topics.iter().map(|topic| NewPartitions::new(&topic.name, topic.partitions as usize)).collect();
@@ -238,6 +254,7 @@ impl Maker {
     /// Lets topics take records as large as is asked for; none takes smaller ones afterwards. A cluster that does not let
     /// this client see or change settings is left as it is, and a warning says so.
     pub(super) async fn enlarge(&self, topics: &[TopicSpec]) -> Result<(), Error> {
+        self.mend();
         let deadline = Instant::now() + READY_MAX;
         for topics in topics.chunks(REQUEST_TOPICS_MAX) {
             match self.enlarge_some(topics, deadline).await {

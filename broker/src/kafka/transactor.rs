@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::member::{self, Member};
 use super::producer::TransactionalProducer;
 use super::settings::Settings;
-use crate::{Batch, Consumer, Error, GatherLimits, Membership, Outgoing, Positions, TopicPartition, Transactor};
+use crate::{
+    Batch, Consumer, Error, GatherLimits, Membership, Outgoing, Positions, TopicPartition, Transactor, crash_point,
+};
 
 /// See [`crate::Broker::join_transactional`].
 pub(super) struct KafkaTransactor {
@@ -25,24 +27,33 @@ impl KafkaTransactor {
 
 impl Transactor for KafkaTransactor {
     fn begin(&mut self) -> Result<(), Error> {
-        self.producer.begin()
+        crash_point::reach(crash_point::BEGIN)?;
+        self.producer.begin()?;
+        crash_point::reach(crash_point::BEGUN)
     }
 
     fn produce(&mut self, record: &Outgoing<'_>) -> Result<(), Error> {
-        self.producer.produce(record)
+        crash_point::reach(crash_point::PRODUCE)?;
+        self.producer.produce(record)?;
+        crash_point::reach(crash_point::PRODUCED)
     }
 
     fn commit(&mut self, positions: &Positions) -> Result<(), Error> {
         self.member.check_owner("commit", positions)?;
         self.producer.drain()?;
+        crash_point::reach(crash_point::DRAINED)?;
         if !positions.is_empty() {
             self.producer.send_offsets(self.member.consumer(), &member::list(positions)?)?;
         }
-        self.producer.commit()
+        crash_point::reach(crash_point::OFFSETS)?;
+        self.producer.commit()?;
+        crash_point::reach(crash_point::COMMITTED)
     }
 
     fn abort(&mut self) -> Result<(), Error> {
-        self.producer.abort()
+        crash_point::reach(crash_point::ABORT)?;
+        self.producer.abort()?;
+        crash_point::reach(crash_point::ABORTED)
     }
 }
 

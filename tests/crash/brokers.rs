@@ -1,0 +1,93 @@
+//! Brokers that die and that hang, under processors that go on.
+
+use std::time::Duration;
+
+use jobico_broker::crash_point::OFFSETS;
+
+use super::scene::{BATCH, Scene};
+use crate::system::cluster::Cluster;
+
+/// Events sent at each stage.
+const PORTION: usize = 20 * BATCH;
+/// How long a broker hangs: longer than a session, after which a broker that did not hang would miss its members.
+const HANG: Duration = Duration::from_secs(8);
+
+/// Two processors at work on a Kafka of their own.
+fn at_work(cluster: &Cluster) -> Scene {
+    let mut scene = Scene::on_own_kafka(&cluster.address);
+    for name in ["first", "second"] {
+        scene.start(name);
+    }
+    scene.send(PORTION);
+    scene.await_outcomes(1);
+    scene
+}
+
+#[test]
+fn a_broker_that_is_killed_and_comes_back_has_one_outcome_for_each_event() {
+    let cluster = Cluster::start(1);
+    let mut scene = at_work(&cluster);
+    for _ in 0..2 {
+        scene.send(PORTION);
+        cluster.kill(1);
+        scene.system.assert_well();
+        cluster.run_nodes();
+    }
+    scene.send(PORTION);
+    scene.assert_exactly_once();
+}
+
+#[test]
+fn a_broker_that_hangs_has_one_outcome_for_each_event() {
+    let cluster = Cluster::start(1);
+    let mut scene = at_work(&cluster);
+    scene.send(PORTION);
+    cluster.signal(1, "STOP");
+    // What is tested is this time itself.
+    std::thread::sleep(HANG);
+    scene.system.assert_well();
+    cluster.wake(1);
+    scene.send(PORTION);
+    scene.assert_exactly_once();
+}
+
+/// The commit is in the sockets of a broker that hangs when the worker dies: the coordinator reads it from the dead.
+#[test]
+fn a_commit_that_the_coordinator_reads_after_the_worker_has_died_has_one_outcome_for_each_event() {
+    let cluster = Cluster::start(1);
+    let mut scene = Scene::on_own_kafka(&cluster.address);
+    scene.send(PORTION);
+    scene.start_doomed("first", &format!("{OFFSETS}=2*off->1*return(stop)"));
+    scene.system.process("first").await_stopped();
+    let before = scene.outcomes_now();
+    cluster.signal(1, "STOP");
+    scene.system.process("first").signal("CONT");
+    // The commit leaves within a millisecond; nobody but the broker could say that it has it, and that is stopped.
+    std::thread::sleep(Duration::from_millis(500));
+    scene.system.kill("first");
+    cluster.wake(1);
+    // No one else may have ended it: its transaction had 30 s to go when the broker woke.
+    scene.await_readers_free();
+    let after = scene.outcomes_now();
+    assert!(after > before, "the commit of the dead counts: {before} outcomes before, {after} after");
+    scene.start("first");
+    scene.assert_exactly_once();
+}
+
+/// One of them is the coordinator of the transactions, one that of the group, each leads partitions.
+#[test]
+fn each_of_three_brokers_killed_in_turn_has_one_outcome_for_each_event() {
+    let cluster = Cluster::start(3);
+    let mut scene = at_work(&cluster);
+    for node in 1..=3 {
+        // Under load, which the two that are left carry.
+        scene.under_load(BATCH, |_| {
+            cluster.kill(node);
+            cluster.run_nodes();
+        });
+        let seen = scene.outcomes();
+        println!("node {node} was killed; {} events sent, {seen} outcomes", scene.sent);
+    }
+    scene.send(PORTION);
+    scene.assert_exactly_once();
+}
