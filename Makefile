@@ -61,5 +61,5 @@ crash-test: ## Kill and stop processors and brokers at random: MINUTES=5
 
 .PHONY: bench
 bench: ## Measure against real Kafka and print the table
-	@scripts/prerequisites test
+	@scripts/prerequisites bench
 	@load-tests/bench

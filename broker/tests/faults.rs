@@ -166,6 +166,20 @@ fn a_rebalance_takes_the_commit_and_the_next_gather_begins_at_the_committed_offs
 }
 
 #[test]
+fn what_is_left_of_a_batch_goes_with_its_partitions_even_where_they_come_back_at_once() {
+    let log = log(1);
+    fill(&log, 9);
+    let mut transactor = join(&log).unwrap();
+    let mut batch = Batch::new();
+    transactor.gather(&mut batch, &ANY, Duration::ZERO).unwrap();
+    log.misbehave(Faults { rebalance: 1.0, ..NONE });
+    for _ in 0..3 {
+        transactor.gather_more(&mut batch, &ANY, Duration::ZERO).unwrap();
+        assert_eq!(batch.len(), 9, "each record is there once");
+    }
+}
+
+#[test]
 fn a_writer_in_doubt_has_to_acquire_again() {
     let log = log(1);
     let mut writer = log.writer("writer").unwrap();

@@ -144,7 +144,8 @@ async fn start(frame: &Frame, roles: &[Role], settings: Settings) -> Result<Runn
             Some(jobico_recorder::start(frame, settings.recorder, store, broker.clone(), catalog.clone()).await?);
     }
     if roles.contains(&Role::Processor) {
-        jobico_processor::start(frame, settings.processor, &common.instance, broker, catalog, artifacts).await?;
+        let (instance, data_dir) = (&common.instance, &common.data_dir);
+        jobico_processor::start(frame, settings.processor, instance, data_dir, broker, catalog, artifacts).await?;
     }
     Ok(running)
 }

@@ -48,6 +48,18 @@ pub struct Config {
     #[arg(long, env = "JOBICO_INSTANCES_MAX", value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub instances_max: u32,
 
+    /// Longest time to compile a module, seconds: events of one that takes longer fail until it is compiled.
+    #[arg(long, env = "JOBICO_COMPILE_S_MAX", value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub compile_s_max: u32,
+
+    /// Memory of compiled modules, MiB, beyond which those go that were not asked for within the last seconds.
+    #[arg(long, env = "JOBICO_MODULES_MIB_MAX", value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(16..=65_536))]
+    pub modules_mib_max: u32,
+
+    /// Compiled modules on disk, MiB, beyond which those go that were not used for the longest time.
+    #[arg(long, env = "JOBICO_COMPILED_MIB_MAX", value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(16..=1_048_576))]
+    pub compiled_mib_max: u32,
+
     /// Partitions of each topic in which failed events of the pool wait to be run again, where it is made here.
     #[arg(long, env = "JOBICO_RETRY_PARTITIONS", value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub retry_partitions: u32,
@@ -70,10 +82,16 @@ pub struct Limits {
     pub output_bytes: usize,
     /// Bytes that one call may log; what is over is left out, and said so.
     pub log_bytes: usize,
-    /// Lines that one call may log.
+    /// Lines that one call may log; one more says that others were left out.
     pub log_lines: usize,
     /// Instances kept in the process.
     pub instances: usize,
+    /// Longest time to compile a module.
+    pub compile: Duration,
+    /// Bytes of compiled modules in memory.
+    pub modules_bytes: usize,
+    /// Bytes of compiled modules on disk.
+    pub compiled_bytes: u64,
 }
 
 /// How often the engine's epoch counts on: the resolution of [`Limits::call`].
@@ -110,6 +128,9 @@ impl Config {
             log_bytes: LOG_BYTES_MAX,
             log_lines: LOG_LINES_MAX,
             instances: self.instances_max as usize,
+            compile: Duration::from_secs(self.compile_s_max.into()),
+            modules_bytes: (self.modules_mib_max as usize) << 20,
+            compiled_bytes: u64::from(self.compiled_mib_max) << 20,
         }
     }
 }

@@ -35,6 +35,7 @@ pub mod room;
 
 pub mod encode;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,7 +47,7 @@ use jobico_service::{BoxError, Frame};
 
 pub use config::Config;
 
-/// Starts the workers of this process.
+/// Starts the workers of this process. What they keep on this machine, compiled modules, is below `data_dir`.
 ///
 /// # Errors
 /// The wasm engine cannot be set up on this machine, metrics are registered twice, or the log does not answer.
@@ -54,6 +55,7 @@ pub async fn start(
     frame: &Frame,
     config: Config,
     instance: &str,
+    data_dir: &Path,
     broker: Arc<dyn Broker>,
     catalog: Handle,
     artifacts: Artifacts,
@@ -74,7 +76,7 @@ pub async fn start(
     broker.ensure_topics(&topics).await?;
     let metrics = metrics::Metrics::new(&frame.metrics)?;
     let limits = config.limits();
-    let library = library::Library::new(&limits, config.workers(), artifacts)?;
+    let library = library::Library::new(&limits, config.workers(), artifacts, data_dir, metrics.clone())?;
     for index in 0..config.workers() {
         let worker = worker::Worker {
             name: format!("{}-{index}", config.pool),
@@ -91,6 +93,7 @@ pub async fn start(
             metrics: metrics.clone(),
             health: frame.health.component("processor"),
             stop: frame.tasks.stop_token(),
+            pace: worker::Pace::default(),
         };
         frame.tasks.spawn_thread(&format!("worker-{index}"), move || worker.run())?;
     }

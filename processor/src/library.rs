@@ -1,8 +1,15 @@
 //! The modules that the workers of a process share: fetched, checked and compiled off the path of events.
+//!
+//! ```text
+//! digest ─► shelf (in memory, bounded) ─► cache (compiled, on disk) ─► artifacts (wasm: disk, registry) ─► compiler
+//! ```
 
-use std::collections::HashMap;
+mod compiler;
+mod shelf;
+
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jobico_catalog::Artifacts;
@@ -11,11 +18,16 @@ use jobico_service::{BoxError, chain};
 use tokio::sync::Semaphore;
 
 use crate::config::Limits;
-use crate::function::fault::{Kind, Phase};
+use crate::function::cache::{self, Cache, Found};
 use crate::function::{Engine, Fault, Module};
+use crate::metrics::Metrics;
+use compiler::{Compiled, Compiler};
+use shelf::{Other, Shelf};
 
-/// How many modules are compiled at once: compiling uses a core, which events need more.
-const COMPILATIONS_MAX: usize = 1;
+/// How many compiled modules are read from the cache at once.
+const READS_MAX: usize = 4;
+/// How many modules are fetched, or wait to be compiled, at once: each is in memory meanwhile.
+const FETCHES_MAX: usize = 8;
 /// How long to wait before a module is asked for again that could not be fetched.
 const FETCH_RETRY: Duration = Duration::from_secs(1);
 
@@ -24,22 +36,16 @@ const FETCH_RETRY: Duration = Duration::from_secs(1);
 pub struct Library(Arc<Inner>);
 
 struct Inner {
-    engine: Engine,
     instances_max_per_worker: usize,
     artifacts: Artifacts,
-    shelf: Mutex<HashMap<Digest, Slot>>,
+    cache: Option<Arc<Cache>>,
+    compiler: Compiler,
+    shelf: Mutex<Shelf>,
     settled: AtomicU64,
-    compiling: Semaphore,
+    reading: Semaphore,
+    fetching: Semaphore,
+    metrics: Metrics,
     runtime: tokio::runtime::Handle,
-}
-
-enum Slot {
-    Preparing,
-    Ready(Arc<Module>),
-    /// The module itself is at fault: this does not change.
-    Broken(Fault),
-    /// It could not be had; to be asked for again after this.
-    Missing(Instant),
 }
 
 /// What the library says of a module.
@@ -48,23 +54,42 @@ pub enum Lookup {
     Ready(Arc<Module>),
     /// It is being fetched or compiled, or cannot be fetched for now.
     Preparing,
-    /// It cannot be used, ever.
+    /// It cannot be used: ever, or (a module too expensive to compile) until it is compiled after all.
     Broken(Fault),
 }
 
 impl Library {
-    /// An empty library with an engine of its own.
+    /// An empty library with an engine of its own. Compiled modules are kept below `data_dir`; where that cannot be, each
+    /// start compiles them anew.
     ///
     /// # Errors
     /// The engine cannot be set up: the machine lacks the address space for its pool.
-    pub fn new(limits: &Limits, workers: usize, artifacts: Artifacts) -> Result<Self, BoxError> {
+    pub fn new(
+        limits: &Limits,
+        workers: usize,
+        artifacts: Artifacts,
+        data_dir: &Path,
+        metrics: Metrics,
+    ) -> Result<Self, BoxError> {
+        let engine = Engine::new(limits)?;
+        let folder = data_dir.join(cache::FOLDER);
+        let cache = match Cache::open(&folder, limits.compiled_bytes, &engine) {
+            Ok(cache) => Some(Arc::new(cache)),
+            Err(error) => {
+                tracing::warn!(folder = %folder.display(), %error, "compiled modules are not kept; each start compiles them");
+                None
+            }
+        };
         Ok(Self(Arc::new(Inner {
-            engine: Engine::new(limits)?,
             instances_max_per_worker: (limits.instances / workers.max(1)).max(1),
             artifacts,
-            shelf: Mutex::default(),
+            compiler: Compiler::new(engine, cache.clone(), limits.compile, metrics.clone()),
+            cache,
+            shelf: Mutex::new(Shelf::new(limits.modules_bytes)),
             settled: AtomicU64::new(0),
-            compiling: Semaphore::new(COMPILATIONS_MAX),
+            reading: Semaphore::new(READS_MAX),
+            fetching: Semaphore::new(FETCHES_MAX),
+            metrics,
             runtime: tokio::runtime::Handle::current(),
         })))
     }
@@ -84,48 +109,87 @@ impl Library {
     /// The module of that digest; where it is not there yet, this sees to it.
     #[must_use]
     pub fn look_up(&self, tenant: &TenantId, digest: &Digest) -> Lookup {
-        let mut shelf = self.0.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        match shelf.get(digest) {
-            Some(Slot::Ready(module)) => return Lookup::Ready(module.clone()),
-            Some(Slot::Broken(fault)) => return Lookup::Broken(fault.clone()),
-            Some(Slot::Preparing) => return Lookup::Preparing,
-            Some(Slot::Missing(again)) if Instant::now() < *again => return Lookup::Preparing,
-            Some(Slot::Missing(_)) | None => {}
+        let mut shelf = self.0.shelf();
+        if let Some(module) = shelf.ready(digest) {
+            return Lookup::Ready(module);
         }
-        shelf.insert(*digest, Slot::Preparing);
+        match shelf.other(digest) {
+            Some(Other::Broken(fault)) => return Lookup::Broken(fault.clone()),
+            Some(Other::Preparing) => return Lookup::Preparing,
+            Some(Other::Missing) | None => shelf.put(*digest, Other::Preparing),
+        }
         drop(shelf);
         let (inner, tenant, digest) = (self.0.clone(), tenant.clone(), *digest);
-        self.0.runtime.spawn(async move {
-            let slot = prepare(&inner, &tenant, digest).await;
-            inner.shelf.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, slot);
-            inner.settled.fetch_add(1, Ordering::AcqRel);
-        });
+        self.0.runtime.spawn(async move { inner.prepare(&tenant, digest).await });
         Lookup::Preparing
     }
 }
 
-async fn prepare(inner: &Arc<Inner>, tenant: &TenantId, digest: Digest) -> Slot {
-    let binary = match inner.artifacts.get(&digest).await {
-        Ok(binary) => binary,
-        Err(error) => {
-            tracing::warn!(%tenant, %digest, reason = %chain(&error), "a module cannot be had for now; its events wait");
-            tokio::time::sleep(FETCH_RETRY).await;
-            return Slot::Missing(Instant::now());
+impl Inner {
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settle(&self, digest: Digest, outcome: Result<Module, Other>) {
+        match outcome {
+            Ok(module) => self.shelf().put_ready(digest, module),
+            Err(other) => self.shelf().put(digest, other),
         }
-    };
-    let Ok(_permit) = inner.compiling.acquire().await else { return Slot::Missing(Instant::now()) };
-    let engine = inner.engine.clone();
-    let started = Instant::now();
-    let compiled = tokio::task::spawn_blocking(move || Module::compile(&engine, &binary)).await;
-    match compiled {
-        Ok(Ok(module)) => {
-            tracing::info!(%tenant, %digest, ms = started.elapsed().as_millis(), "a module is ready");
-            Slot::Ready(Arc::new(module))
+        self.settled.fetch_add(1, Ordering::AcqRel);
+    }
+
+    async fn prepare(self: &Arc<Self>, tenant: &TenantId, digest: Digest) {
+        let started = Instant::now();
+        if let Some(module) = self.compiled_before(digest).await {
+            tracing::info!(%tenant, %digest, ms = started.elapsed().as_millis(), "a module is ready, as it was compiled before");
+            return self.settle(digest, Ok(module));
         }
-        Ok(Err(fault)) => {
-            tracing::warn!(%tenant, %digest, %fault, "a module cannot be used; its events become dead letters");
-            Slot::Broken(fault)
+        // Of its own, so that what was compiled before does not wait for what is being compiled.
+        let fetch = self.fetching.acquire().await.expect("the semaphore is never closed");
+        let binary = match self.artifacts.get(&digest).await {
+            Ok(binary) => binary,
+            Err(error) => {
+                drop(fetch);
+                tracing::warn!(%tenant, %digest, reason = %chain(&error), "a module cannot be had for now; its events wait");
+                tokio::time::sleep(FETCH_RETRY).await;
+                return self.settle(digest, Err(Other::Missing));
+            }
+        };
+        let compiled = self.compiler.compile(tenant, digest, binary).await;
+        drop(fetch);
+        match compiled {
+            Compiled::InTime(compiled) => self.compiled(tenant, digest, started, compiled),
+            Compiled::Late(fault, result) => {
+                tracing::warn!(%tenant, %digest, %fault, "a module cannot be used for now; its events fail");
+                self.settle(digest, Err(Other::Broken(fault)));
+                let compiled = result.await.unwrap_or_else(|_| Err(compiler::panicked()));
+                self.compiled(tenant, digest, started, compiled);
+            }
         }
-        Err(panic) => Slot::Broken(Fault { phase: Phase::Module, kind: Kind::Module, message: panic.to_string() }),
+    }
+
+    fn compiled(&self, tenant: &TenantId, digest: Digest, started: Instant, compiled: Result<Module, Fault>) {
+        match &compiled {
+            Ok(_) => tracing::info!(%tenant, %digest, ms = started.elapsed().as_millis(), "a module is ready"),
+            Err(fault) => {
+                tracing::warn!(%tenant, %digest, %fault, "a module cannot be used; its events become dead letters");
+            }
+        }
+        self.settle(digest, compiled.map_err(Other::Broken));
+    }
+
+    /// The module, where it was compiled before.
+    async fn compiled_before(&self, digest: Digest) -> Option<Module> {
+        let cache = self.cache.clone()?;
+        let _read = self.reading.acquire().await.expect("the semaphore is never closed");
+        // A panic there is as good as a damaged file.
+        let found = tokio::task::spawn_blocking(move || cache.load(&digest)).await.unwrap_or(Found::Unusable);
+        let (module, outcome) = match found {
+            Found::Hit(module) => (Some(module), "hit"),
+            Found::Missing => (None, "miss"),
+            Found::Unusable => (None, "unusable"),
+        };
+        self.metrics.module_cache.with_label_values(&[outcome]).inc();
+        module
     }
 }

@@ -29,6 +29,10 @@ pub struct Metrics {
     pub commit_seconds: Histogram,
     /// Batches given up, by the class of the error.
     pub aborts: IntCounterVec,
+    /// Modules asked of the cache of compiled modules, by what it had (`hit`, `miss`, `unusable`).
+    pub module_cache: IntCounterVec,
+    /// Seconds that compiling a module took.
+    pub compile_seconds: Histogram,
     /// Instances made.
     pub instances_made: IntCounter,
     /// Instances kept.
@@ -39,6 +43,8 @@ pub struct Metrics {
 
 /// Buckets of [`Metrics::batch_events`].
 const BATCH_BUCKETS: [f64; 9] = [1.0, 2.0, 5.0, 20.0, 100.0, 500.0, 2_000.0, 5_000.0, 10_000.0];
+/// Buckets of [`Metrics::compile_seconds`]: a small function, a large one, a hostile one.
+const COMPILE_BUCKETS: [f64; 9] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0];
 /// Buckets of times, seconds.
 const SECONDS_BUCKETS: [f64; 11] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
@@ -72,11 +78,20 @@ impl Metrics {
             batch_seconds: histogram("jobico_processor_batch_seconds", "Time from begin to commit", &SECONDS_BUCKETS)?,
             commit_seconds: histogram("jobico_processor_commit_seconds", "Time of a commit", &SECONDS_BUCKETS)?,
             aborts: IntCounterVec::new(Opts::new("jobico_processor_aborts_total", "Batches given up"), &["class"])?,
+            module_cache: IntCounterVec::new(
+                Opts::new("jobico_processor_module_cache_total", "Modules asked of the cache of compiled modules"),
+                &["outcome"],
+            )?,
+            compile_seconds: histogram(
+                "jobico_processor_module_compile_seconds",
+                "Time of compiling a module",
+                &COMPILE_BUCKETS,
+            )?,
             instances_made: IntCounter::new("jobico_processor_instances_made_total", "Instances of functions made")?,
             instances: IntGauge::new("jobico_processor_instances", "Instances of functions kept")?,
             rebuilds: IntCounter::new("jobico_processor_rebuilds_total", "Members made anew after an error")?,
         };
-        let all: [Box<dyn prometheus::core::Collector>; 11] = [
+        let all: [Box<dyn prometheus::core::Collector>; 13] = [
             Box::new(metrics.events.clone()),
             Box::new(metrics.dead_letters.clone()),
             Box::new(metrics.retries.clone()),
@@ -85,6 +100,8 @@ impl Metrics {
             Box::new(metrics.batch_seconds.clone()),
             Box::new(metrics.commit_seconds.clone()),
             Box::new(metrics.aborts.clone()),
+            Box::new(metrics.module_cache.clone()),
+            Box::new(metrics.compile_seconds.clone()),
             Box::new(metrics.instances_made.clone()),
             Box::new(metrics.instances.clone()),
             Box::new(metrics.rebuilds.clone()),

@@ -71,9 +71,7 @@ impl Waiting {
         }
         let heads: Positions = late.iter().map(|(partition, (offset, _))| (partition.clone(), *offset)).collect();
         let partitions: Vec<TopicPartition> = heads.keys().cloned().collect();
-        member.pause(&partitions)?;
-        member.rewind(&heads)?;
-        batch.cut(&heads);
+        // Noted first: what is paused when a later step fails must be resumed some time.
         for (partition, (_, readiness)) in late {
             let until = match readiness {
                 Readiness::At(ms) => Until::Time(ms),
@@ -81,6 +79,9 @@ impl Waiting {
             };
             self.held.insert(partition, until);
         }
+        member.pause(&partitions)?;
+        member.rewind(&heads)?;
+        batch.cut(&heads);
         Ok(())
     }
 

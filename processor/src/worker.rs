@@ -5,6 +5,9 @@
 //!    ▲                      │ error: abort, rewind, wait, go on; a fatal one, or an abort that fails:
 //!    └────── rebuilding ◄───┘ drop the member and join again
 //! ```
+//!
+//! [`Worker::run`] is [`Course::turn`] after [`Course::turn`], with the waits in between. Tests take those turns themselves:
+//! several workers in one thread, in an order that a seed decides, without waiting.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,12 +30,6 @@ use crate::readiness::{Readiness, State, Waiting};
 use crate::step::Stepper;
 use crate::turns::Turns;
 
-/// How long a worker waits for events at most; a new catalog, a compiled module and a stop are noticed after it.
-const GATHER_WAIT: Duration = Duration::from_millis(50);
-/// The first wait after an error; it doubles with each error in a row.
-const BACKOFF_MIN: Duration = Duration::from_millis(20);
-/// The longest wait after an error.
-const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// Events that are gathered and not done, as multiples of what one batch takes: beyond that, no more are gathered.
 const LEFT_BATCHES_MAX: usize = 4;
 
@@ -66,14 +63,41 @@ pub struct Worker {
     pub health: Component,
     /// When to stop.
     pub stop: CancellationToken,
+    /// How it waits.
+    pub pace: Pace,
 }
 
-/// How a run of a member ended.
-enum End {
-    /// The process stops.
-    Stopped,
-    /// The member is of no more use.
-    Broken(Error),
+/// How a worker waits, and what time it is.
+#[derive(Clone)]
+pub struct Pace {
+    /// How long it waits for events at most; a new catalog, a compiled module and a stop are noticed after it.
+    pub gather_wait: Duration,
+    /// The first wait after an error; it doubles with each error in a row.
+    pub backoff_min: Duration,
+    /// The longest wait after an error.
+    pub backoff_max: Duration,
+    /// The time, milliseconds since 1970: Kafka's own measure.
+    pub now_ms: Arc<dyn Fn() -> i64 + Send + Sync>,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            gather_wait: Duration::from_millis(50),
+            backoff_min: Duration::from_millis(20),
+            backoff_max: Duration::from_secs(2),
+            now_ms: Arc::new(now_ms),
+        }
+    }
+}
+
+/// A worker at work, turn by turn.
+pub struct Course {
+    worker: Worker,
+    stepper: Stepper,
+    backoff: Backoff,
+    /// None: it has to join the group.
+    member: Option<(Box<dyn Transactor>, Desk)>,
 }
 
 impl Worker {
@@ -82,25 +106,10 @@ impl Worker {
     /// # Errors
     /// None today; the signature is that of a task.
     pub fn run(self) -> Result<(), BoxError> {
-        let instances_max = self.library.instances_max_per_worker();
-        let mut stepper =
-            Stepper::new(&self.pool, self.limits.clone(), self.library.clone(), instances_max, self.traces);
-        let mut backoff = Backoff::default();
-        while !self.stop.is_cancelled() {
-            match self.join() {
-                Ok(mut member) => {
-                    self.health.ready();
-                    match self.work(&mut *member, &mut stepper, &mut backoff) {
-                        End::Stopped => return Ok(()),
-                        End::Broken(error) => {
-                            tracing::warn!(worker = self.name, %error, "the member is made anew; nothing is lost");
-                            self.metrics.rebuilds.inc();
-                        }
-                    }
-                }
-                Err(error) => self.health.failing(&error),
-            }
-            self.pause(backoff.next());
+        let mut course = Course::new(self);
+        while !course.worker.stop.is_cancelled() {
+            let wait = course.turn();
+            course.worker.pause(wait);
         }
         Ok(())
     }
@@ -108,26 +117,6 @@ impl Worker {
     fn join(&self) -> Result<Box<dyn Transactor>, Error> {
         let membership = Membership { group: self.group.clone(), client_id: format!("jobico-processor-{}", self.name) };
         self.broker.join_transactional(&membership, &self.transactional_id)
-    }
-
-    fn work(&self, member: &mut dyn Transactor, stepper: &mut Stepper, backoff: &mut Backoff) -> End {
-        let mut desk = Desk::new(self.batch_time);
-        loop {
-            if self.stop.is_cancelled() {
-                return End::Stopped;
-            }
-            match self.turn(member, stepper, &mut desk) {
-                Ok(()) => backoff.reset(),
-                Err(error) => {
-                    self.metrics.aborts.with_label_values(&[&error.class.to_string()]).inc();
-                    stepper.tally.clear();
-                    if let Err(error) = recover(member, &mut desk.batch, error) {
-                        return End::Broken(error);
-                    }
-                    self.pause(backoff.next());
-                }
-            }
-        }
     }
 
     /// One turn: follow the catalog, gather a batch, do it.
@@ -143,10 +132,10 @@ impl Worker {
             *subscribed = Some(state.revision);
         }
         hold_left(left, batch, member)?;
-        waiting.let_go(member, state, now_ms())?;
-        member.gather_more(batch, &more_than(batch, &self.gather), GATHER_WAIT)?;
+        waiting.let_go(member, state, (self.pace.now_ms)())?;
+        member.gather_more(batch, &more_than(batch, &self.gather), self.pace.gather_wait)?;
         stepper.release_modules();
-        let (lanes, now_ms) = (Lanes::of(batch, &snapshot, &self.pool), now_ms());
+        let (lanes, now_ms) = (Lanes::of(batch, &snapshot, &self.pool), (self.pace.now_ms)());
         let mut queues = Queues::new(batch.topics().len());
         waiting.hold_back(batch, member, state, |record| queues.readiness(record, &lanes, stepper, now_ms))?;
         if batch.is_empty() {
@@ -165,11 +154,56 @@ impl Worker {
 
     /// Waits, but not longer than until the stop.
     fn pause(&self, wait: Duration) {
+        if wait.is_zero() {
+            return;
+        }
         let until = Instant::now() + wait;
         while !self.stop.is_cancelled() {
             match until.checked_duration_since(Instant::now()) {
-                Some(rest) if !rest.is_zero() => std::thread::sleep(rest.min(GATHER_WAIT)),
+                Some(rest) if !rest.is_zero() => std::thread::sleep(rest.min(self.pace.gather_wait)),
                 _ => return,
+            }
+        }
+    }
+}
+
+impl Course {
+    /// A worker that is about to join its group.
+    #[must_use]
+    pub fn new(worker: Worker) -> Self {
+        let instances_max = worker.library.instances_max_per_worker();
+        let (limits, library) = (worker.limits.clone(), worker.library.clone());
+        let stepper = Stepper::new(&worker.pool, limits, library, instances_max, worker.traces);
+        Self { worker, stepper, backoff: Backoff::default(), member: None }
+    }
+
+    /// Joins the group, or gathers a batch and does it; how long to wait before the next turn.
+    pub fn turn(&mut self) -> Duration {
+        let Some((member, desk)) = &mut self.member else { return self.join() };
+        let Err(error) = self.worker.turn(&mut **member, &mut self.stepper, desk) else {
+            self.backoff.reset();
+            return Duration::ZERO;
+        };
+        self.worker.metrics.aborts.with_label_values(&[&error.class.to_string()]).inc();
+        self.stepper.tally.clear();
+        if let Err(error) = recover(&mut **member, &mut desk.batch, error) {
+            tracing::warn!(worker = self.worker.name, %error, "the member is made anew; nothing is lost");
+            self.worker.metrics.rebuilds.inc();
+            self.member = None;
+        }
+        self.backoff.next(&self.worker.pace)
+    }
+
+    fn join(&mut self) -> Duration {
+        match self.worker.join() {
+            Ok(member) => {
+                self.worker.health.ready();
+                self.member = Some((member, Desk::new(self.worker.batch_time)));
+                Duration::ZERO
+            }
+            Err(error) => {
+                self.worker.health.failing(&error);
+                self.backoff.next(&self.worker.pace)
             }
         }
     }
@@ -219,6 +253,8 @@ fn hold_left(left: &mut BTreeSet<TopicPartition>, batch: &Batch, member: &mut dy
     let now: BTreeSet<TopicPartition> = batch.first_offsets().into_keys().collect();
     let (done, new): (Vec<_>, Vec<_>) =
         (left.difference(&now).cloned().collect(), now.difference(left).cloned().collect());
+    // Noted first: what is paused when a later step fails must be resumed some time.
+    left.extend(new.iter().cloned());
     member.resume(&done)?;
     member.pause(&new)?;
     *left = now;
@@ -281,8 +317,8 @@ struct Backoff {
 }
 
 impl Backoff {
-    fn next(&mut self) -> Duration {
-        let wait = BACKOFF_MIN.saturating_mul(1 << self.errors.min(10)).min(BACKOFF_MAX);
+    fn next(&mut self, pace: &Pace) -> Duration {
+        let wait = pace.backoff_min.saturating_mul(1 << self.errors.min(10)).min(pace.backoff_max);
         self.errors += 1;
         wait
     }

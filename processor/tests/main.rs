@@ -5,4 +5,7 @@
 mod decisions;
 mod engine;
 mod functions;
+mod hostile;
+mod library;
+mod schedules;
 mod world;

@@ -201,11 +201,16 @@ impl World {
             memory_mib_max: 16,
             output_bytes_max: 1 << 20,
             instances_max: 16,
+            compile_s_max: 30,
+            modules_mib_max: 64,
+            compiled_mib_max: 64,
             retry_partitions: 1,
             log_partitions: 1,
         };
         let artifacts = Artifacts::in_folder(self.artifacts());
-        jobico_processor::start(&frame, config, instance, self.broker.clone(), catalog, artifacts).await.unwrap();
+        jobico_processor::start(&frame, config, instance, self.folder.path(), self.broker.clone(), catalog, artifacts)
+            .await
+            .unwrap();
         Processor { frame }
     }
 

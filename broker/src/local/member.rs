@@ -61,7 +61,9 @@ impl Member {
         &self.log
     }
 
-    fn rebalance(&mut self) {
+    /// Gives and takes partitions. What it lost, though it may have it back already: it reads on from the
+    /// committed offset then.
+    fn rebalance(&mut self) -> Vec<TopicPartition> {
         let core = &self.log.core;
         let index = core.index.read().unwrap_or_else(PoisonError::into_inner);
         let mut groups = core.groups();
@@ -72,12 +74,13 @@ impl Member {
         groups.wake(&change.woken);
         let Change { generation, revoked, assigned, woken: _ } = change;
         if revoked.is_empty() && assigned.is_empty() {
-            return;
+            return Vec::new();
         }
         tracing::debug!(
             group = %self.group, member = self.id.0, generation, revoked = revoked.len(), assigned = assigned.len(),
             "rebalanced"
         );
+        let lost = revoked.iter().filter_map(|id| index.partition(*id)).map(|partition| partition.name()).collect();
         for partition in revoked {
             self.cursors.remove(partition);
         }
@@ -87,6 +90,7 @@ impl Member {
                 self.cursors.add(partition.clone(), position);
             }
         }
+        lost
     }
 
     fn ids(&self, partitions: &[TopicPartition]) -> Vec<PartitionId> {
@@ -106,10 +110,11 @@ impl Consumer for Member {
         let deadline = Cursors::deadline(wait);
         loop {
             if self.cursors.look() {
-                self.rebalance();
-                if !batch.is_empty() {
-                    let owned = self.assignment();
-                    batch.retain(|topic, partition| owned.contains(&TopicPartition { topic: topic.into(), partition }));
+                let lost = self.rebalance();
+                if !lost.is_empty() && !batch.is_empty() {
+                    let is_lost =
+                        |topic: &str, number| lost.iter().any(|at| at.partition == number && &*at.topic == topic);
+                    batch.retain(|topic, partition| !is_lost(topic, partition));
                 }
             }
             self.cursors.fill(self.log.core.storage(), batch, limits)?;

@@ -13,6 +13,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use crate::bare::copy_loop::{CopyLoop, Headers};
 use crate::kafka::From;
+use crate::peer::{self, Tuning};
 use crate::report::{Better, Ratio, Report};
 use crate::statistics::quantile;
 use crate::system::Lab;
@@ -34,24 +35,32 @@ struct Times {
     max: f64,
 }
 
-/// Measures the processor, against a bare copy loop.
+/// How the peer is run: as it is where nothing is set, but for one thread, which is plenty.
+const TUNING: Tuning = Tuning { threads: 1, commit_ms: peer::COMMIT_MS_DEFAULT };
+
+/// Measures the processor, against a bare copy loop and against the peer.
 pub fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failure> {
-    lab.make_topics()?;
-    let (mut ours, mut bare) = (Vec::new(), Vec::new());
+    // The peer warms up with what is in the queue.
+    lab.fill()?;
+    let (mut ours, mut bare, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     for pair in lab.pairs("light load") {
         pair.say();
         ours.push(processor(lab)?);
         bare.push(copy_loop(lab)?);
+        theirs.push(streams(lab)?);
     }
     lab.check_nothing_died()?;
     let each = |times: &[Times], part: fn(&Times) -> f64| times.iter().map(part).collect::<Vec<_>>();
-    let pairs = |part: fn(&Times) -> f64| each(&ours, part).into_iter().zip(each(&bare, part)).collect::<Vec<_>>();
-    for (id, name, part) in
-        [("latency-p50", "median", (|times| times.p50) as fn(&Times) -> f64), ("latency-p99", "p99", |times| times.p99)]
-    {
-        let what = format!("event to readable result, {name}");
-        report.ratio(Ratio::new(id, &what, "bare transactional copy", "ms", Better::Lower, pairs(part)));
-    }
+    let against = |that: &[Times], part: fn(&Times) -> f64| -> Vec<_> {
+        each(&ours, part).into_iter().zip(each(that, part)).collect()
+    };
+    let what = |name| format!("100 events/s: event to readable result, {name}");
+    let ratio = |id, name, against, pairs| Ratio::new(id, &what(name), against, "ms", Better::Lower, pairs);
+    let copy = "bare transactional copy";
+    report.ratio(ratio("latency-p50", "median", copy, against(&bare, |times| times.p50)));
+    report.ratio(ratio("latency-p99", "p99", copy, against(&bare, |times| times.p99)));
+    let peer = format!("Kafka Streams, exactly_once_v2, {TUNING}");
+    report.ratio(ratio("streams-latency-p99", "p99", &peer, against(&theirs, |times| times.p99)).reaching(0.15));
     report.figure(
         "latency-p50",
         "100 events/s: event to readable result, median",
@@ -60,6 +69,7 @@ pub fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failure> {
     );
     report.figure("latency-p99", "the same, p99", "ms", each(&ours, |times| times.p99));
     report.figure("latency-max", "the same, longest", "ms", each(&ours, |times| times.max));
+    report.figure("streams-latency-p50", &format!("the same, {peer}, median"), "ms", each(&theirs, |times| times.p50));
     Ok(())
 }
 
@@ -68,6 +78,14 @@ fn processor(lab: &Lab) -> Result<Times, Failure> {
     lab.reset_processors(From::End)?;
     let start = lab.cluster.positions(&lab.results, From::End)?;
     let _processor = lab.start("processor", &["--workers", "1"])?;
+    light_load(lab, &start)
+}
+
+fn streams(lab: &Lab) -> Result<Times, Failure> {
+    let application = lab.unused_name("bench.streams");
+    lab.cluster.reset(&application, &lab.queue, From::End)?;
+    let start = lab.cluster.positions(&lab.results, From::End)?;
+    let _peer = peer::start(lab, &application, TUNING)?;
     light_load(lab, &start)
 }
 

@@ -4,9 +4,11 @@
 //! settings ─► machine ─► kafka: topics, events ─► measurements, in pairs A B A B … ─► report ─► table, results/*.json
 //!                                                      │
 //!   processor  events through `jobico serve processor`  │ against bare: copy_loop + validation + wasm
-//!   latency    one event in, its result readable        │ against bare: copy_loop
+//!   streams    the same                                 │ against the peer: Kafka Streams
+//!   latency    one event in, its result readable        │ against bare: copy_loop, and the peer
 //!   ingest     HTTP in, acknowledged                    │ batches against single events
 //!   verdict    what services ask of a schema            │ against bare: validation
+//!   call       what a function's call costs the host    │ against bare: wasm
 //! ```
 //!
 //! A machine's speed is not the program's: what counts is the ratio of two things measured in turn in one run. What a
@@ -21,10 +23,15 @@ mod kafka;
 mod system;
 
 mod bare;
+mod peer;
 
+mod drain;
+
+mod call;
 mod ingest;
 mod latency;
 mod processor;
+mod streams;
 mod verdict;
 
 mod statistics;
@@ -69,8 +76,10 @@ fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     for measurement in settings.measurements() {
         match measurement {
             Measurement::Processor => processor::measure(&lab, &mut report)?,
+            Measurement::Streams => streams::measure(&lab, &mut report)?,
             Measurement::Latency => latency::measure(&lab, &mut report)?,
             Measurement::Verdict => verdict::measure(&lab, &mut report)?,
+            Measurement::Call => call::measure(&lab, &mut report)?,
             Measurement::Parts => bare::measure(&lab, &mut report)?,
             Measurement::Ingest => ingest::measure(&lab, &mut report)?,
         }

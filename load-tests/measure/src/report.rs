@@ -69,6 +69,9 @@ pub struct Figure {
     pub values: Vec<f64>,
     /// Their median.
     pub median: f64,
+    /// What the median may be at most, where that was set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<f64>,
 }
 
 impl Report {
@@ -85,8 +88,17 @@ impl Report {
 
     /// Adds a figure.
     pub fn figure(&mut self, id: &str, what: &str, unit: &str, values: Vec<f64>) {
+        self.add_figure(id, what, unit, values, None);
+    }
+
+    /// Adds a figure that must not be more than `at_most`, on any machine.
+    pub fn figure_at_most(&mut self, id: &str, what: &str, unit: &str, values: Vec<f64>, at_most: f64) {
+        self.add_figure(id, what, unit, values, Some(at_most));
+    }
+
+    fn add_figure(&mut self, id: &str, what: &str, unit: &str, values: Vec<f64>, at_most: Option<f64>) {
         let median = median(&values);
-        self.figures.push(Figure { id: id.into(), what: what.into(), unit: unit.into(), values, median });
+        self.figures.push(Figure { id: id.into(), what: what.into(), unit: unit.into(), values, median, at_most });
     }
 
     /// The ratios that are more than a tenth worse than in an earlier run, in words.
@@ -131,6 +143,13 @@ impl Ratio {
             Better::Higher => self.ratio >= reach,
             Better::Lower => self.ratio <= reach,
         })
+    }
+}
+
+impl Figure {
+    /// Whether it is at most what it may be; none where nothing was set.
+    pub fn reached(&self) -> Option<bool> {
+        Some(self.median <= self.at_most?)
     }
 }
 

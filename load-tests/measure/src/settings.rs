@@ -30,6 +30,14 @@ pub struct Settings {
     #[arg(long, value_name = "FILE")]
     pub wasm: PathBuf,
 
+    /// The peer, Kafka Streams, compiled: its options for Java, and `classes` and `lib` in a folder.
+    #[arg(long, value_name = "FILE")]
+    pub streams_options: PathBuf,
+
+    /// See `streams_options`.
+    #[arg(long, value_name = "DIR")]
+    pub streams: PathBuf,
+
     /// Folder for the data, logs and pids of what is started.
     #[arg(long, value_name = "DIR")]
     pub scratch: PathBuf,
@@ -68,10 +76,14 @@ pub struct Extent {
 pub enum Measurement {
     /// A schema's verdict.
     Verdict,
+    /// A call of a function, but for what the function does itself.
+    Call,
     /// The bare parts that the processor is measured against, alone.
     Parts,
     /// The processor under full load.
     Processor,
+    /// The processor under full load, against Kafka Streams.
+    Streams,
     /// The processor under light load.
     Latency,
     /// Ingest over HTTP.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Which part of a run counts, as shares of its events: what comes before is start-up and warming, what comes after is
 /// the end of some partitions before others.
-const COUNTED: std::ops::RangeInclusive<f64> = 0.1..=0.9;
+const COUNTED: (f64, f64) = (0.1, 0.9);
 
 /// The middle value.
 pub fn median(values: &[f64]) -> f64 {
@@ -48,11 +48,22 @@ pub struct Pace {
 ///
 /// `None` where too few samples were taken: the run was too short for how often it was looked at.
 pub fn pace(samples: &[Sample], total: u64) -> Option<Pace> {
+    pace_between(samples, total, COUNTED)
+}
+
+/// The paces of the two halves of what counts. Alike, unless the work has become quicker or slower meanwhile.
+pub fn halves(samples: &[Sample], total: u64) -> Option<(Pace, Pace)> {
+    let (begin, end) = COUNTED;
+    let middle = f64::midpoint(begin, end);
+    Some((pace_between(samples, total, (begin, middle))?, pace_between(samples, total, (middle, end))?))
+}
+
+fn pace_between(samples: &[Sample], total: u64, (from, to): (f64, f64)) -> Option<Pace> {
     let first_with = |share: f64| samples.iter().find(|sample| sample.done as f64 >= total as f64 * share);
-    let (begin, end) = (first_with(*COUNTED.start())?, first_with(*COUNTED.end())?);
+    let (begin, end) = (first_with(from)?, first_with(to)?);
     let events = (end.done - begin.done) as f64;
-    // Half of the events at least must lie between the two, else their distance says more of the sampling.
-    (events >= total as f64 / 2.0).then(|| Pace {
+    // Most of the events must lie between the two, else their distance says more of the sampling.
+    (events >= total as f64 * (to - from) * 0.6).then(|| Pace {
         events_per_s: events / (end.at - begin.at).as_secs_f64(),
         cpu_us: (end.cpu - begin.cpu).as_secs_f64() * 1e6 / events,
     })
@@ -89,6 +100,14 @@ mod tests {
             sample(60_000, 1_000, 9_000),
         ];
         assert_eq!(pace(&samples, 1_000), Some(Pace { events_per_s: 400.0, cpu_us: 500.0 }));
+    }
+
+    #[test]
+    fn work_that_becomes_slower_shows_in_its_halves() {
+        let sample = |s, done| Sample { at: Duration::from_secs(s), done, cpu: Duration::ZERO };
+        let samples = [sample(1, 100), sample(2, 500), sample(6, 900)];
+        let (first, second) = halves(&samples, 1_000).unwrap();
+        assert_eq!((first.events_per_s, second.events_per_s), (400.0, 100.0));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use process::Process;
 const TENANT: &str = "my-tenant-1";
 const QUEUE: &str = "queue-default";
 const EVENT: &str = "customer-registration";
+const SCHEMA: &str = "customer.json";
 
 /// The place where all is measured.
 pub struct Lab {
@@ -39,7 +40,10 @@ pub struct Lab {
     pub schema: String,
     /// The function.
     pub wasm: Vec<u8>,
-    dead: String,
+    /// Topic of the dead letters.
+    pub dead: String,
+    streams: PathBuf,
+    streams_options: PathBuf,
     jobico: PathBuf,
     wasm_file: PathBuf,
     example: PathBuf,
@@ -72,9 +76,11 @@ impl Lab {
             copies: "bench.copies".to_owned(),
             path: format!("/events/{tenant}/{EVENT}"),
             group: name::processor_group(name::POOL_DEFAULT),
-            schema: String::from_utf8(readable(&settings.example.join("customer.json"))?)?,
+            schema: String::from_utf8(readable(&settings.example.join(SCHEMA))?)?,
             wasm: readable(&settings.wasm)?,
             dead: name::dead(&tenant),
+            streams: settings.streams.clone(),
+            streams_options: settings.streams_options.clone(),
             jobico: settings.jobico.clone(),
             wasm_file: settings.wasm.clone(),
             example: settings.example.clone(),
@@ -135,6 +141,21 @@ impl Lab {
         self.spawn(role, &[&["--registry", &registry], arguments].concat())
     }
 
+    /// The file of the event's schema.
+    pub fn schema_file(&self) -> PathBuf {
+        self.example.join(SCHEMA)
+    }
+
+    /// Starts the peer, and returns when it says that it is ready.
+    pub fn start_peer(&self, arguments: &[(&str, &str)]) -> Result<Process, Failure> {
+        let folder = self.unused_folder("streams")?;
+        let class_path = format!("{0}/classes:{0}/lib/*", self.streams.display());
+        let mut command = Command::new("java");
+        command.arg(format!("@{}", self.streams_options.display())).args(["-cp", &class_path, "jobico.streams.Peer"]);
+        command.args(arguments.iter().flat_map(|(name, value)| [name, value]));
+        Process::start(command, "streams", "ready", &folder)
+    }
+
     /// Checks that no event became a dead letter.
     pub fn check_nothing_died(&self) -> Result<(), Failure> {
         match self.cluster.end(&self.dead)? {
@@ -149,22 +170,28 @@ impl Lab {
     }
 
     fn spawn(&self, role: &str, arguments: &[&str]) -> Result<Process, Failure> {
-        let folder = self.scratch.join(self.unused_name(role));
-        std::fs::create_dir_all(&folder)?;
+        let folder = self.unused_folder(role)?;
         let mut command = Command::new(&self.jobico);
         command.args(["serve", role, "--kafka", self.cluster.bootstrap(), "--data-dir", "data"]).args(arguments);
         for listener in ["--ingest-addr", "--registry-addr", "--recorder-addr", "--admin-addr"] {
             command.args([listener, "127.0.0.1:0"]);
         }
-        Process::start(command, role, &folder)
+        // The admin listener's line comes last.
+        Process::start(command, role, "admin", &folder)
+    }
+
+    fn unused_folder(&self, beginning: &str) -> Result<PathBuf, Failure> {
+        let folder = self.scratch.join(self.unused_name(beginning));
+        std::fs::create_dir_all(&folder)?;
+        Ok(folder)
     }
 
     /// What a person does to bring a job into force.
     fn deploy(&self, registry: &str) -> Result<(), Failure> {
-        let schema = self.example.join("customer.json");
+        let schema = self.schema_file();
         let job = self.example.join("job.yaml");
         let steps: [&[&dyn AsRef<std::ffi::OsStr>]; 3] = [
-            &[&"upload", &"json", &TENANT, &"customer.json", &schema],
+            &[&"upload", &"json", &TENANT, &SCHEMA, &schema],
             &[&"upload", &"wasm", &TENANT, &"customer.wasm", &self.wasm_file],
             &[&"deploy", &job],
         ];

@@ -34,6 +34,9 @@ pub fn print(report: &Report, regressions: &[String]) -> Result<(), Failure> {
     for missed in report.ratios.iter().filter(|ratio| ratio.reached() == Some(false)) {
         writeln!(out, "misses its figure: {} ({})", missed.what, missed.id)?;
     }
+    for missed in report.figures.iter().filter(|figure| figure.reached() == Some(false)) {
+        writeln!(out, "misses its figure: {} ({})", missed.what, missed.id)?;
+    }
     for regression in regressions {
         writeln!(out, "REGRESSION of more than a tenth: {regression}")?;
     }
@@ -47,8 +50,8 @@ fn ratios(ratios: &[Ratio]) -> Table {
         let of_pairs: Vec<f64> = ratio.pairs.iter().map(|(this, that)| this / that).collect();
         let reach = match (ratio.reach, ratio.better) {
             (None, _) => "–".to_owned(),
-            (Some(reach), Better::Higher) => format!("≥ {reach}: {}", verdict(ratio)),
-            (Some(reach), Better::Lower) => format!("≤ {reach}: {}", verdict(ratio)),
+            (Some(reach), Better::Higher) => format!("≥ {reach}: {}", verdict(ratio.reached())),
+            (Some(reach), Better::Lower) => format!("≤ {reach}: {}", verdict(ratio.reached())),
         };
         table.add_row([
             ratio.id.clone(),
@@ -63,7 +66,7 @@ fn ratios(ratios: &[Ratio]) -> Table {
 }
 
 fn figures(figures: &[Figure]) -> Table {
-    let mut table = markdown(&["figure", "what", "median", "min–max", "unit"]);
+    let mut table = markdown(&["figure", "what", "median", "min–max", "unit", "reach"]);
     for figure in figures {
         table.add_row([
             figure.id.clone(),
@@ -71,13 +74,14 @@ fn figures(figures: &[Figure]) -> Table {
             number(figure.median),
             range(&figure.values, number),
             figure.unit.clone(),
+            figure.at_most.map_or("–".to_owned(), |most| format!("≤ {most}: {}", verdict(figure.reached()))),
         ]);
     }
     table
 }
 
-fn verdict(ratio: &Ratio) -> &'static str {
-    if ratio.reached() == Some(true) { "yes" } else { "NO" }
+fn verdict(reached: Option<bool>) -> &'static str {
+    if reached == Some(true) { "yes" } else { "NO" }
 }
 
 fn markdown(head: &[&str]) -> Table {

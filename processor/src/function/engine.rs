@@ -14,6 +14,9 @@ const MEMORY_RESERVATION_BYTES: u64 = 4 << 30;
 const MEMORY_KEEP_RESIDENT_BYTES: usize = 64 << 10;
 /// Stack of one call.
 const STACK_BYTES_MAX: usize = 512 << 10;
+/// A module's initial memory is kept as one image up to this size, however little of it is data; a larger one where at least
+/// half of it is. With wasmtime's 16 MiB, a module of a hundred bytes could take that much in memory and on disk.
+const DENSE_IMAGE_BYTES: u64 = 1 << 20;
 /// Room for an instance's own structures (globals, imports, tables of functions).
 const INSTANCE_BYTES_MAX: usize = 4 << 20;
 
@@ -62,7 +65,15 @@ impl Engine {
             .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
             .memory_reservation(MEMORY_RESERVATION_BYTES)
             .max_wasm_stack(STACK_BYTES_MAX)
+            .memory_guaranteed_dense_image_size(DENSE_IMAGE_BYTES)
             .epoch_interruption(true)
+            // A module is compiled on one thread: one that takes long has one core, and not all of them.
+            .parallel_compilation(false)
+            // As the registry has it (`jobico_event::contract::FEATURES`): pointers of the contract are 32 bits wide and into
+            // the one memory.
+            .wasm_multi_memory(false)
+            .wasm_memory64(false)
+            .wasm_relaxed_simd(false)
             .wasm_backtrace_max_frames(None);
         let wasm = wasmtime::Engine::new(&config)?;
         let stopped = Arc::new(AtomicBool::new(false));

@@ -4,6 +4,7 @@ use std::fmt;
 
 use jobico_event::dead_letter::{Cause, Stage};
 use wasmtime::Trap;
+use wasmtime_wasi::I32Exit;
 
 use crate::outcome::Prospect;
 
@@ -49,6 +50,8 @@ pub enum Kind {
     Abi,
     /// The module cannot be used at all.
     Module,
+    /// The module takes longer to compile than it may. It may be there later.
+    Expensive,
 }
 
 impl Kind {
@@ -62,6 +65,7 @@ impl Kind {
             Self::Stack => "stack",
             Self::Abi => "abi",
             Self::Module => "module",
+            Self::Expensive => "expensive",
         }
     }
 }
@@ -93,15 +97,21 @@ impl Fault {
             }
             Some(trap) => (Kind::Trap, trap.to_string()),
             None if phase == Phase::Module => (Kind::Module, format!("{error:#}")),
+            None if refused_memory => (Kind::Memory, format!("it was refused memory over its limit: {error:#}")),
+            None if let Some(I32Exit(code)) = error.downcast_ref() => {
+                (Kind::Trap, format!("it ended itself with proc_exit({code}), where an answer was due"))
+            }
             None => (Kind::Trap, format!("{error:#}")),
         };
         Self { phase, kind, message }
     }
 
-    /// Whether another instance, or another time, may do better. A module that lacks what the contract asks for will not.
+    /// Whether another instance, or another time, may do better. A module that lacks what the contract asks for will not; one
+    /// that is still being compiled will.
     #[must_use]
     pub fn prospect(&self) -> Prospect {
         match (self.phase, self.kind) {
+            (_, Kind::Expensive) => Prospect::Open,
             (Phase::Module, _) | (Phase::Init, Kind::Abi) | (_, Kind::Module) => Prospect::None,
             _ => Prospect::Open,
         }

@@ -8,6 +8,8 @@ use crate::config::Limits;
 
 /// What stands at the end of a line that was cut.
 const CUT: &str = " … (cut: the call's log is full)";
+/// The line that stands for those that were left out.
+const LEFT_OUT: &str = "the call's log is full; what it logs beyond this is left out";
 
 /// A line that a function logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,7 @@ pub(super) struct Host {
     pub(super) log: Vec<LogLine>,
     pub(super) refused_memory: bool,
     log_bytes: usize,
+    log_is_full: bool,
     log_bytes_max: usize,
     log_lines_max: usize,
     memory_bytes_max: usize,
@@ -37,6 +40,7 @@ impl Host {
             log: Vec::new(),
             refused_memory: false,
             log_bytes: 0,
+            log_is_full: false,
             log_bytes_max: limits.log_bytes,
             log_lines_max: limits.log_lines,
             memory_bytes_max: limits.memory_bytes,
@@ -48,19 +52,26 @@ impl Host {
     pub(super) fn begin_call(&mut self) {
         self.log.clear();
         self.log_bytes = 0;
+        self.log_is_full = false;
         self.refused_memory = false;
     }
 
-    /// Room for the next line, in bytes; none when the call's log is full.
-    fn log_room(&self) -> Option<usize> {
+    /// Keeps a line, or as much of it as there is room for. Once there is none, the log says so at its end.
+    fn push_line(&mut self, level: Level, bytes: &[u8]) {
+        if self.log_is_full {
+            return;
+        }
         let room = self.log_bytes_max - self.log_bytes;
-        (room > 0 && self.log.len() < self.log_lines_max).then_some(room)
-    }
-
-    fn push_line(&mut self, level: Level, bytes: &[u8], cut: bool) {
-        self.log_bytes += bytes.len();
-        let mut message = String::from_utf8_lossy(bytes).into_owned();
-        if cut {
+        if self.log.len() == self.log_lines_max || (room == 0 && !bytes.is_empty()) {
+            self.log_is_full = true;
+            self.log.push(LogLine { level: Level::Warning, message: LEFT_OUT.to_owned() });
+            return;
+        }
+        let kept = &bytes[..bytes.len().min(room)];
+        self.log_bytes += kept.len();
+        self.log_is_full = kept.len() < bytes.len();
+        let mut message = String::from_utf8_lossy(kept).into_owned();
+        if self.log_is_full {
             message.push_str(CUT);
         }
         self.log.push(LogLine { level, message });
@@ -93,9 +104,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
             let Some(bytes) = data.get(start as usize..).and_then(|rest| rest.get(..length as usize)) else {
                 wasmtime::bail!("log: {length} bytes at {start} are not in the module's memory");
             };
-            let Some(room) = host.log_room() else { return Ok(()) };
-            let kept = &bytes[..bytes.len().min(room)];
-            host.push_line(Level::from_code(level), kept, kept.len() < bytes.len());
+            host.push_line(Level::from_code(level), bytes);
             Ok(())
         },
     )?;

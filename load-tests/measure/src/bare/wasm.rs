@@ -33,8 +33,14 @@ struct Guest {
     event: TypedFunc<(u32, u32, u32), ()>,
 }
 
-/// Measures it.
+/// Measures the example's function.
 pub fn measure(lab: &Lab) -> Result<Cost, Failure> {
+    let is_registered = |_: &[u8], output: &[u8]| output.ends_with(br#""registered":true}"#);
+    time_calls(&lab.wasm, &events::customers(EVENTS), is_registered)
+}
+
+/// What a call of the function in `binary` costs, whose answers must all be `right` for their events.
+pub fn time_calls(binary: &[u8], events: &[Vec<u8>], right: fn(&[u8], &[u8]) -> bool) -> Result<Cost, Failure> {
     let engine = engine()?;
     let stop = Arc::new(AtomicBool::new(false));
     let (ticking, stopped) = (engine.clone(), stop.clone());
@@ -44,10 +50,10 @@ pub fn measure(lab: &Lab) -> Result<Cost, Failure> {
             ticking.increment_epoch();
         }
     });
-    let timed = Guest::new(&engine, &lab.wasm).and_then(|mut guest| {
+    let timed = Guest::new(&engine, binary).and_then(|mut guest| {
         let mut output = Vec::new();
-        time_each(&events::customers(EVENTS), |event| match guest.call(event, &mut output)? {
-            0 if output.ends_with(br#""registered":true}"#) => Ok(()),
+        time_each(events, |event| match guest.call(event, &mut output)? {
+            0 if right(event, &output) => Ok(()),
             code => Err(format!("the function answered {code}: {}", String::from_utf8_lossy(&output)).into()),
         })
     });

@@ -1,4 +1,4 @@
-//! A process of Jobico: started, waited for, looked at from outside, and stopped, also where a measurement fails.
+//! A process that is measured: started, waited for, looked at from outside, and stopped, also where a measurement fails.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::Failure;
 
-/// How long a process may take until it listens.
-const START_MAX: Duration = Duration::from_secs(60);
+/// How long a process may take until it is ready: the peer warms up first.
+const START_MAX: Duration = Duration::from_secs(120);
 /// How long it may take to stop before it is killed; its own deadline is 20 s.
 const STOP_MAX: Duration = Duration::from_secs(25);
 /// How often it is looked at meanwhile.
@@ -35,8 +35,8 @@ pub struct Usage {
 }
 
 impl Process {
-    /// Starts a process in `folder`, where its output goes, and returns once it has said where it listens.
-    pub fn start(mut command: Command, name: &str, folder: &Path) -> Result<Self, Failure> {
+    /// Starts a process in `folder`, where its output goes, and returns once it has said the line that begins with `last`.
+    pub fn start(mut command: Command, name: &str, last: &str, folder: &Path) -> Result<Self, Failure> {
         shelter(&mut command, folder);
         command.stdout(File::create(folder.join("out"))?).stderr(File::create(folder.join("log"))?);
         let child = command.spawn().map_err(|error| format!("{name} cannot be started: {error}"))?;
@@ -44,11 +44,10 @@ impl Process {
         // load-tests/bench ends whoever is named so, should this program be killed.
         std::fs::write(folder.join("pid"), process.child.id().to_string())?;
         let deadline = Instant::now() + START_MAX;
-        // The admin listener's line comes last.
-        while process.url("admin").is_err() {
+        while process.url(last).is_err() {
             process.check()?;
             if Instant::now() > deadline {
-                return Err(process.failed("did not listen in time"));
+                return Err(process.failed("was not ready in time"));
             }
             std::thread::sleep(LOOK_EVERY);
         }
@@ -153,7 +152,7 @@ mod tests {
     fn a_process_is_there_when_it_says_where_it_listens_and_gone_when_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let script = "printf 'ingest http://a:1\\nadmin http://a:2\\n'; exec sleep 600";
-        let process = Process::start(shell(script), "ingest", folder.path()).unwrap();
+        let process = Process::start(shell(script), "ingest", "admin", folder.path()).unwrap();
         assert_eq!(process.url("ingest").unwrap(), "http://a:1");
         assert!(process.usage().unwrap().resident_bytes > 0);
         let proc = PathBuf::from(format!("/proc/{}", process.child.id()));
@@ -166,7 +165,7 @@ mod tests {
     #[test]
     fn a_process_that_ends_at_once_is_told_with_the_end_of_its_log() {
         let folder = tempfile::tempdir().unwrap();
-        let failed = Process::start(shell("echo 'no such broker' >&2; exit 3"), "ingest", folder.path());
+        let failed = Process::start(shell("echo 'no such broker' >&2; exit 3"), "ingest", "admin", folder.path());
         let message = failed.err().unwrap().to_string();
         assert!(message.contains("exit status: 3") && message.contains("no such broker"), "{message}");
     }

@@ -1,0 +1,304 @@
+//! Modules from their digest: compiled once, kept on disk, and compiled where it holds nobody up.
+
+use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jobico_catalog::{Artifacts, artifact};
+use jobico_event::{Digest, TenantId};
+use jobico_processor::config::Limits;
+use jobico_processor::function::cache::Found;
+use jobico_processor::function::fault::Kind;
+use jobico_processor::function::{Cache, Engine, Instance, Module};
+use jobico_processor::library::{Library, Lookup};
+use jobico_processor::metrics::Metrics;
+use tempfile::TempDir;
+
+use crate::functions::{DEADLINE, binary, called, limits};
+
+/// The longest wait for anything; what is there is returned at once.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// A processor's modules, from a start to its end.
+#[derive(Clone)]
+struct Start {
+    library: Library,
+    metrics: Metrics,
+    tenant: TenantId,
+}
+
+impl Start {
+    fn new(data_dir: &Path, artifacts: &Path, limits: &Limits) -> Self {
+        let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
+        let artifacts = Artifacts::in_folder(artifacts.to_owned());
+        let library = Library::new(limits, 1, artifacts, data_dir, metrics.clone()).unwrap();
+        Self { library, metrics, tenant: TenantId::new("t").unwrap() }
+    }
+
+    /// Asks until the library says something else than that it is busy.
+    async fn settled(&self, digest: &Digest) -> Lookup {
+        let asked = async {
+            loop {
+                match self.library.look_up(&self.tenant, digest) {
+                    Lookup::Preparing => tokio::time::sleep(Duration::from_millis(1)).await,
+                    settled => return settled,
+                }
+            }
+        };
+        tokio::time::timeout(WAIT_MAX, asked).await.expect("the module is never settled")
+    }
+
+    async fn module(&self, digest: &Digest) -> Arc<Module> {
+        match self.settled(digest).await {
+            Lookup::Ready(module) => module,
+            Lookup::Broken(fault) => panic!("{fault}"),
+            Lookup::Preparing => unreachable!("it is settled"),
+        }
+    }
+
+    fn cache(&self, outcome: &str) -> u64 {
+        self.metrics.module_cache.with_label_values(&[outcome]).get()
+    }
+
+    /// Misses, unusable files, hits, compilations.
+    fn counts(&self) -> [u64; 4] {
+        let compiled = self.metrics.compile_seconds.get_sample_count();
+        [self.cache("miss"), self.cache("unusable"), self.cache("hit"), compiled]
+    }
+}
+
+fn echoes(module: &Module) -> bool {
+    let mut instance = Instance::new(module, "event", &limits(), DEADLINE).unwrap();
+    called(&mut instance, "\"hello\"") == Ok((0, Some("\"hello\"".to_owned())))
+}
+
+/// Waits until a file is there.
+async fn until_kept(cache: &Cache, digest: &Digest) {
+    until(|| matches!(cache.load(digest), Found::Hit(_))).await;
+}
+
+async fn until(condition: impl Fn() -> bool) {
+    let wait = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(WAIT_MAX, wait).await.expect("it never comes to that");
+}
+
+/// A data folder, with `echo.wat` among its artifacts, and a look at its cache of compiled modules.
+struct Shop {
+    folder: TempDir,
+    digest: Digest,
+    cache: Cache,
+}
+
+impl Shop {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let binary = binary("echo.wat");
+        let digest = Digest::of(&binary);
+        artifact::store(&folder.path().join("artifacts"), &digest, &binary).await.unwrap();
+        let cache = Cache::open(&folder.path().join("compiled"), 1 << 30, &Engine::new(&limits()).unwrap()).unwrap();
+        Self { folder, digest, cache }
+    }
+
+    fn start(&self) -> Start {
+        Start::new(self.folder.path(), &self.folder.path().join("artifacts"), &limits())
+    }
+
+    /// A start that compiles what the cache has not, and ends when that is kept.
+    async fn start_and_keep(&self) -> Start {
+        let start = self.start();
+        assert!(echoes(&*start.module(&self.digest).await));
+        until_kept(&self.cache, &self.digest).await;
+        start
+    }
+}
+
+#[tokio::test]
+async fn a_second_start_compiles_nothing_and_needs_no_registry() {
+    let shop = Shop::new().await;
+    let first = shop.start_and_keep().await;
+    assert_eq!(first.counts(), [1, 0, 0, 1]);
+    std::fs::remove_dir_all(shop.folder.path().join("artifacts")).unwrap();
+    let second = shop.start();
+    assert!(echoes(&*second.module(&shop.digest).await));
+    assert_eq!(second.counts(), [0, 0, 1, 0]);
+}
+
+#[tokio::test]
+async fn nobody_else_may_read_or_write_what_is_compiled() {
+    let shop = Shop::new().await;
+    shop.start_and_keep().await;
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    let file = shop.cache.path(&shop.digest);
+    assert_eq!((mode(file.parent().unwrap()), mode(&file)), (0o700, 0o600));
+}
+
+#[tokio::test]
+async fn a_file_that_is_damaged_or_foreign_is_never_used_and_made_anew() {
+    let shop = Shop::new().await;
+    shop.start_and_keep().await;
+    let file = shop.cache.path(&shop.digest);
+    let good = std::fs::read(&file).unwrap();
+    let text = String::from_utf8_lossy(&good[..18 + 3 * 65]).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!((lines[0], lines[3]), ("jobico-compiled 1", shop.digest.to_string().as_str()));
+    let flipped = |at: usize| {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    /// A file with a sum that is right, of another engine or of another module.
+    fn sealed(good: &[u8], line: &str, other: &str) -> Vec<u8> {
+        let place = good.windows(line.len()).position(|window| window == line.as_bytes()).unwrap();
+        let mut bytes = good.to_vec();
+        bytes[place..place + other.len()].copy_from_slice(other.as_bytes());
+        let sum = Digest::of(&bytes[18 + 65..]).to_string();
+        bytes[18..18 + 64].copy_from_slice(sum.as_bytes());
+        bytes
+    }
+    let other = "0".repeat(64);
+    let damages = [
+        ("a bit of its code", flipped(good.len() - 100)),
+        ("a bit of its sum", flipped(20)),
+        ("cut short", good[..good.len() / 2].to_vec()),
+        ("empty", Vec::new()),
+        ("another engine's", sealed(&good, lines[2], &other)),
+        ("another module's", sealed(&good, lines[3], &other)),
+        ("its own sum, and no code", sealed(&good[..300], lines[3], lines[3])),
+        ("writable by others", good.clone()),
+    ];
+    for (what, bytes) in damages {
+        std::fs::write(&file, bytes).unwrap();
+        if what == "writable by others" {
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o660)).unwrap();
+        }
+        assert!(matches!(shop.cache.load(&shop.digest), Found::Unusable), "{what}");
+        let start = shop.start_and_keep().await;
+        assert_eq!(start.counts(), [0, 1, 0, 1], "{what}");
+        assert_eq!(shop.start_and_keep().await.counts(), [0, 0, 1, 0], "{what}: it was made anew");
+    }
+}
+
+#[tokio::test]
+async fn without_a_folder_modules_are_compiled_at_each_start() {
+    let shop = Shop::new().await;
+    let blocked = shop.folder.path().join("data");
+    std::fs::create_dir(&blocked).unwrap();
+    std::fs::write(blocked.join("compiled"), "a file where the folder should be").unwrap();
+    let start = Start::new(&blocked, &shop.folder.path().join("artifacts"), &limits());
+    assert!(echoes(&*start.module(&shop.digest).await));
+    assert_eq!(start.counts(), [0, 0, 0, 1]);
+}
+
+#[test]
+fn several_writers_and_readers_of_one_file_see_it_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let binary = binary("echo.wat");
+    let digest = Digest::of(&binary);
+    // Each has what a process of its own would have; they share the folder alone.
+    let open = || {
+        let engine = Engine::new(&limits()).unwrap();
+        let module = Module::compile(&engine, &binary).unwrap();
+        (Cache::open(folder.path(), 1 << 20, &engine).unwrap(), module)
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let (cache, module) = open();
+                for _ in 0..25 {
+                    cache.keep(&digest, &module).unwrap();
+                    match cache.load(&digest) {
+                        Found::Hit(module) => assert!(echoes(&module)),
+                        other => panic!("{other:?}"),
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing partial is left");
+}
+
+#[test]
+fn the_cache_keeps_what_was_used_last() {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), Engine::new(&limits()).unwrap());
+    let module = Module::compile(&engine, &binary("echo.wat")).unwrap();
+    let digests: Vec<Digest> = (0..6u8).map(|index| Digest::of(&[index])).collect();
+    let roomy = Cache::open(folder.path(), 1 << 30, &engine).unwrap();
+    for digest in &digests {
+        roomy.keep(digest, &module).unwrap();
+        // Long ago, each a second after the one before it.
+        let file = std::fs::File::options().append(true).open(roomy.path(digest)).unwrap();
+        let age = Duration::from_secs(1_000 - file.metadata().unwrap().len() % 2)
+            - Duration::from_secs(1) * seen(digest, &digests);
+        file.set_modified(std::time::SystemTime::now() - age).unwrap();
+    }
+    std::fs::write(folder.path().join("mine"), [0; 100_000]).unwrap();
+    std::fs::write(folder.path().join(".partial-new"), "").unwrap();
+    std::fs::write(folder.path().join(".partial-old"), "").unwrap();
+    let old = std::fs::File::options().append(true).open(folder.path().join(".partial-old")).unwrap();
+    old.set_modified(std::time::SystemTime::now() - Duration::from_secs(7_200)).unwrap();
+    let there = || digests.iter().map(|digest| roomy.path(digest).exists()).collect::<Vec<_>>();
+    assert!(matches!(roomy.load(&digests[0]), Found::Hit(_)), "the oldest is used again");
+
+    let bytes = roomy.path(&digests[0]).metadata().unwrap().len();
+    let tight = Cache::open(folder.path(), 6 * bytes, &engine).unwrap();
+    assert_eq!(there(), [true; 6]);
+    assert!(folder.path().join(".partial-new").exists() && !folder.path().join(".partial-old").exists());
+    tight.keep(&Digest::of(b"one more"), &module).unwrap();
+    assert_eq!(there(), [true, false, false, false, true, true], "down to three quarters");
+    assert!(folder.path().join("mine").exists());
+}
+
+fn seen(digest: &Digest, digests: &[Digest]) -> u32 {
+    u32::try_from(digests.iter().position(|other| other == digest).unwrap()).unwrap()
+}
+
+/// A module that takes seconds to compile: one function whose values all live until its end.
+fn slow_to_compile(values: usize) -> Vec<u8> {
+    let mut text = String::from("(module (func (export \"event\") (param i32 i32 i32)");
+    text.push_str(&"(local i64)".repeat(values));
+    for value in 0..values {
+        write!(text, "(local.set {} (i64.load (i32.const {})))", value + 3, value * 8).unwrap();
+    }
+    for value in 0..values {
+        write!(
+            text,
+            "(if (i32.wrap_i64 (local.get {})) (then (i64.store (i32.const {}) (local.get {}))))",
+            value + 3,
+            value * 8,
+            (value * 7919) % values + 3
+        )
+        .unwrap();
+    }
+    text.push_str(") (memory 100))");
+    wat::parse_str(text).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_that_takes_too_long_to_compile_holds_nobody_up() {
+    let shop = Shop::new().await;
+    let slow = slow_to_compile(1_500);
+    let digest = Digest::of(&slow);
+    artifact::store(&shop.folder.path().join("artifacts"), &digest, &slow).await.unwrap();
+    let limits = Limits { compile: Duration::from_millis(200), ..limits() };
+    let start = Start::new(shop.folder.path(), &shop.folder.path().join("artifacts"), &limits);
+    let started = Instant::now();
+    let Lookup::Broken(fault) = start.settled(&digest).await else { panic!("it compiles within {:?}", limits.compile) };
+    assert_eq!((fault.kind, fault.cause().code), (Kind::Expensive, "expensive"));
+    assert!(fault.message.contains("too expensive to compile: that takes longer than 200ms"), "{fault}");
+    // The thread is at it still; another tenant's module has the next.
+    let neighbour = Start { tenant: TenantId::new("neighbour").unwrap(), ..start.clone() };
+    assert!(echoes(&*neighbour.module(&shop.digest).await));
+    let Lookup::Broken(_) = start.settled(&digest).await else {
+        panic!("the machine is too fast for this test: {:?}", started.elapsed())
+    };
+    // What was compiled after all is used.
+    until(|| matches!(start.library.look_up(&start.tenant, &digest), Lookup::Ready(_))).await;
+    eprintln!("compiled after {:?}", started.elapsed());
+    until_kept(&shop.cache, &digest).await;
+}

@@ -1,0 +1,17 @@
+;; Has two pieces of data, 15 MiB apart.
+;; The host must answer: echo; what is kept of the compiled module is no 15 MiB.
+(module
+  (memory (export "memory") 256)
+  (global $next (mut i32) (i32.const 1024))
+  (func $malloc (export "malloc") (param $size i32) (result i32)
+    (global.get $next)
+    (global.set $next (i32.add (global.get $next) (local.get $size))))
+  (func (export "free") (param i32))
+  (data (i32.const 0) "x")
+  (data (i32.const 15728640) "y")
+  (func $answer (param $r i32) (param $ptr i32) (param $len i32)
+    (i64.store (local.get $r) (i64.const 0))
+    (i32.store offset=8 (local.get $r) (local.get $len))
+    (i32.store offset=12 (local.get $r) (local.get $ptr)))
+  (func (export "event") (param $r i32) (param $ptr i32) (param $len i32)
+    (call $answer (local.get $r) (local.get $ptr) (local.get $len))))

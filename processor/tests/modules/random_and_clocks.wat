@@ -1,0 +1,22 @@
+;; Answers "ok" where both clocks and random bytes can be had.
+;; The host must answer: ok, code 0, "ok".
+(module
+  (import "wasi_snapshot_preview1" "random_get" (func $random_get (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "clock_time_get" (func $clock_time_get (param i32 i64 i32) (result i32)))
+  (memory (export "memory") 2)
+  (global $next (mut i32) (i32.const 1024))
+  (func $malloc (export "malloc") (param $size i32) (result i32)
+    (global.get $next)
+    (global.set $next (i32.add (global.get $next) (local.get $size))))
+  (func (export "free") (param i32))
+  (data (i32.const 64) "ok")
+  (func $answer (param $r i32) (param $ptr i32) (param $len i32)
+    (i64.store (local.get $r) (i64.const 0))
+    (i32.store offset=8 (local.get $r) (local.get $len))
+    (i32.store offset=12 (local.get $r) (local.get $ptr)))
+  (func (export "event") (param $r i32) (param $ptr i32) (param $len i32)
+    (if (i32.or (call $random_get (i32.const 128) (i32.const 32))
+          (i32.or (call $clock_time_get (i32.const 0) (i64.const 1) (i32.const 192))
+            (call $clock_time_get (i32.const 1) (i64.const 1) (i32.const 192))))
+      (then unreachable))
+    (call $answer (local.get $r) (i32.const 64) (i32.const 2))))

@@ -1,0 +1,15 @@
+;; Answers two bytes, of which the memory has one.
+;; The host must answer: a failure (bad ABI), with nothing read.
+(module
+  (memory (export "memory") 2)
+  (global $next (mut i32) (i32.const 1024))
+  (func $malloc (export "malloc") (param $size i32) (result i32)
+    (global.get $next)
+    (global.set $next (i32.add (global.get $next) (local.get $size))))
+  (func (export "free") (param i32))
+  (func $answer (param $r i32) (param $ptr i32) (param $len i32)
+    (i64.store (local.get $r) (i64.const 0))
+    (i32.store offset=8 (local.get $r) (local.get $len))
+    (i32.store offset=12 (local.get $r) (local.get $ptr)))
+  (func (export "event") (param $r i32) (param $ptr i32) (param $len i32)
+    (call $answer (local.get $r) (i32.sub (i32.shl (memory.size) (i32.const 16)) (i32.const 1)) (i32.const 2))))

@@ -1,0 +1,18 @@
+;; Makes its table larger until it gets no more, and answers with as many bytes as it has elements.
+;; The host must answer: ok, code 0, and no more elements than a table may have.
+(module
+  (memory (export "memory") 2)
+  (global $next (mut i32) (i32.const 1024))
+  (func $malloc (export "malloc") (param $size i32) (result i32)
+    (global.get $next)
+    (global.set $next (i32.add (global.get $next) (local.get $size))))
+  (func (export "free") (param i32))
+  (table $table 1 funcref)
+  (func $answer (param $r i32) (param $ptr i32) (param $len i32)
+    (i64.store (local.get $r) (i64.const 0))
+    (i32.store offset=8 (local.get $r) (local.get $len))
+    (i32.store offset=12 (local.get $r) (local.get $ptr)))
+  (func (export "event") (param $r i32) (param $ptr i32) (param $len i32)
+    (loop $again
+      (br_if $again (i32.ne (table.grow $table (ref.null func) (i32.const 10)) (i32.const -1))))
+    (call $answer (local.get $r) (i32.const 1024) (table.size $table))))

@@ -1,0 +1,348 @@
+//! The engine on the simulated log, through as many courses of events as there is time for.
+//!
+//! ```text
+//! seed ─► jobs, events, faults, limits ─► turns of workers, crashes, twins, more events, in an order of the seed
+//!      ─► no more faults: turns until all queues and tiers are done ─► each event has its one outcome, in order
+//! ```
+//!
+//! A schedule takes the workers' turns itself, in one thread and without waiting; its clock is simulated, too. So a
+//! schedule costs milliseconds, and a seed brings the same faults and the same order of turns each time. (One thing is
+//! measured in real time: how functions of several parties share a batch. Where that matters a seed may need a few runs.)
+//!
+//! `JOBICO_SEED=N` runs that one schedule and tells its course; `JOBICO_SCHEDULES=N` runs that many.
+
+mod outcomes;
+mod stage;
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use jobico_broker::simulated::{Faults, Simulated};
+use jobico_broker::{Append, Broker, GatherLimits, Retention, TopicSpec};
+use jobico_catalog::Handle;
+use jobico_event::name;
+use jobico_event::retry::{Retry, Tier};
+use jobico_processor::worker::{Course, Pace, Worker};
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{Rng, SeedableRng};
+use tokio_util::sync::CancellationToken;
+
+use outcomes::Outcomes;
+use stage::Stage;
+
+/// How many schedules are run where nobody says how many.
+const SCHEDULES: u64 = 1_500;
+/// When the simulated log has its first record, milliseconds since 1970.
+const FIRST_MS: i64 = 1_700_000_000_000;
+/// Turns with faults, at most.
+const TURNS_MAX: u32 = 120;
+/// Turns after the last fault in which everything must be done.
+const TURNS_TO_END: u32 = 3_000;
+const POOL: &str = "p";
+const PARTITIONS: u32 = 3;
+/// Workers, each with a transactional id of its own.
+const WORKERS: usize = 2;
+
+/// One schedule on its way.
+struct Schedule<'s> {
+    stage: &'s Stage,
+    random: StdRng,
+    log: Arc<Simulated>,
+    retry: &'s Retry,
+    catalog: Handle,
+    clock: Arc<AtomicI64>,
+    gather: GatherLimits,
+    batch_time: Duration,
+    workers: [Option<Course>; WORKERS],
+    /// Workers that go on although another has their transactional id: as after a long stop of their machine.
+    twins: Vec<Course>,
+    sent: usize,
+    told: bool,
+}
+
+impl<'s> Schedule<'s> {
+    fn new(stage: &'s Stage, seed: u64, told: bool) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        let (retry, catalog) = stage.jobs.choose(&mut random).unwrap();
+        let records_max = *[1, 3, 10, 1_000].choose(&mut random).unwrap();
+        // Batches that are over after the first event, and such that never are.
+        let batch_time = *[Duration::from_nanos(1), Duration::from_secs(60)].choose(&mut random).unwrap();
+        let schedule = Self {
+            stage,
+            log: Simulated::new(seed, Faults::default()),
+            retry,
+            catalog: catalog.clone(),
+            clock: Arc::new(AtomicI64::new(FIRST_MS)),
+            gather: GatherLimits { records_max, bytes_max: 1 << 20 },
+            batch_time,
+            workers: [None, None],
+            twins: Vec::new(),
+            sent: 0,
+            told,
+            random,
+        };
+        schedule.tell(|| format!("{retry:?}, batches of {records_max} records and {batch_time:?}"));
+        schedule
+    }
+
+    fn tell(&self, what: impl FnOnce() -> String) {
+        if self.told {
+            eprintln!("{}", what());
+        }
+    }
+
+    fn run(mut self) {
+        block_on(self.log.ensure_topics(&self.topics())).unwrap();
+        self.send();
+        let faults = self.faults();
+        self.tell(|| format!("{faults:?}"));
+        self.log.misbehave(faults);
+        for turn in 0..self.random.random_range(10..TURNS_MAX) {
+            self.one_turn(turn, faults);
+        }
+        self.twins.clear();
+        self.log.misbehave(Faults::default());
+        self.finish();
+        Outcomes::new(&self).check();
+    }
+
+    fn topics(&self) -> Vec<TopicSpec> {
+        let topic = |name: String, partitions| TopicSpec {
+            name,
+            partitions,
+            retention: Retention::Default,
+            record_bytes_max: None,
+        };
+        let tiers = Tier::ALL.map(|tier| topic(name::retry(POOL, tier), 2));
+        let queues = ["q1", "q2", "q3"].map(|queue| topic(self.stage.topic(queue), PARTITIONS));
+        let results = topic(name::results(&self.stage.tenant), PARTITIONS);
+        let others = [topic(name::dead(&self.stage.tenant), 1), topic(name::LOG.to_owned(), 2), results];
+        tiers.into_iter().chain(queues).chain(others).collect()
+    }
+
+    /// Some kinds of faults, each as likely as the seed says.
+    fn faults(&mut self) -> Faults {
+        let mut draw =
+            |most: f64| if self.random.random_bool(0.5) { self.random.random::<f64>().powi(3) * most } else { 0.0 };
+        Faults {
+            unavailable: draw(0.2),
+            lost_acknowledgement: draw(0.2),
+            abortable: draw(0.1),
+            fenced: draw(0.05),
+            in_doubt: draw(0.5),
+            rebalance: draw(0.5),
+            unknown_topic: draw(0.05),
+        }
+    }
+
+    fn send(&mut self) {
+        let mut records = Vec::new();
+        for _ in 0..self.random.random_range(1..30) {
+            let n = self.sent;
+            self.sent += 1;
+            let (queue, value) = match self.random.random_range(0..10) {
+                0 => ("q1", format!(r#"{{"n":{n},"note":"bang!"}}"#)),
+                1 => ("q1", format!("{{ no JSON {n}")),
+                2 | 3 => ("q3", format!(r#"{{"n":{n}}}"#)),
+                _ => ("q1", format!(r#"{{"n":{n}}}"#)),
+            };
+            records.push(Append {
+                topic: self.stage.topic(queue),
+                key: self.random.random_bool(0.8).then(|| vec![b'a' + self.random.random_range(0..5)]),
+                value: Some(value.into_bytes()),
+                headers: Vec::new(),
+            });
+        }
+        self.tell(|| format!("{} events are sent", records.len()));
+        for answer in block_on(self.log.append(records)) {
+            answer.unwrap();
+        }
+    }
+
+    fn send_without_faults(&mut self, faults: Faults) {
+        self.log.misbehave(Faults::default());
+        self.send();
+        self.log.misbehave(faults);
+    }
+
+    fn one_turn(&mut self, turn: u32, faults: Faults) {
+        self.clock.fetch_add(self.random.random_range(0..500), Ordering::Relaxed);
+        let index = self.random.random_range(0..WORKERS);
+        match self.random.random_range(0..100) {
+            0..4 => {
+                self.tell(|| format!("{turn}: worker {index} crashes"));
+                self.workers[index] = None;
+            }
+            4..6 if self.twins.len() < 2 => {
+                self.tell(|| format!("{turn}: worker {index} stands still, and is started again elsewhere"));
+                self.twins.extend(self.workers[index].take());
+            }
+            6..8 => self.send_without_faults(faults),
+            8..14 if !self.twins.is_empty() => {
+                let twin = self.random.random_range(0..self.twins.len());
+                let wait = self.twins[twin].turn();
+                self.tell(|| format!("{turn}: a twin has a turn, and would wait {wait:?}"));
+            }
+            _ => {
+                let wait = self.turn_of(index);
+                self.tell(|| format!("{turn}: worker {index} has a turn, and would wait {wait:?}"));
+            }
+        }
+    }
+
+    fn turn_of(&mut self, index: usize) -> Duration {
+        let worker = self.worker(index);
+        self.workers[index].get_or_insert_with(|| Course::new(worker)).turn()
+    }
+
+    fn worker(&self, index: usize) -> Worker {
+        let clock = self.clock.clone();
+        Worker {
+            name: index.to_string(),
+            group: name::processor_group(POOL),
+            transactional_id: name::transactional_id(POOL, "0", index),
+            pool: POOL.to_owned(),
+            gather: self.gather,
+            batch_time: self.batch_time,
+            limits: self.stage.limits.clone(),
+            traces: false,
+            broker: self.log.clone(),
+            catalog: self.catalog.clone(),
+            library: self.stage.library.clone(),
+            metrics: self.stage.metrics.clone(),
+            health: self.stage.frame.health.component("processor"),
+            stop: CancellationToken::new(),
+            pace: Pace {
+                gather_wait: Duration::ZERO,
+                now_ms: Arc::new(move || clock.load(Ordering::Relaxed)),
+                ..Pace::default()
+            },
+        }
+    }
+
+    /// Without faults, until nothing is left in queues and tiers.
+    fn finish(&mut self) {
+        for turn in 0..TURNS_TO_END {
+            self.clock.fetch_add(100, Ordering::Relaxed);
+            self.turn_of(turn as usize % WORKERS);
+            if turn % 16 == 15 && self.left().is_empty() {
+                self.tell(|| format!("all is done after {turn} more turns"));
+                return;
+            }
+        }
+        panic!("after {TURNS_TO_END} turns without a fault there is left: {:?}", self.left());
+    }
+
+    /// What the group has not done: partitions with the offset it has committed, and their end.
+    fn left(&self) -> Vec<(String, i32, i64, i64)> {
+        let committed = self.log.committed_offsets(&name::processor_group(POOL));
+        let queues = ["q1", "q2", "q3"].map(|queue| self.stage.topic(queue));
+        let topics = queues.into_iter().chain(Tier::ALL.map(|tier| name::retry(POOL, tier)));
+        let mut left = Vec::new();
+        for topic in topics {
+            for (partition, end) in self.log.committed(&topic).unwrap().next_offsets() {
+                let done = committed.get(&partition).copied().unwrap_or(0);
+                if done < end {
+                    left.push((partition.topic.to_string(), partition.partition, done, end));
+                }
+            }
+        }
+        left
+    }
+}
+
+/// Schedules in which the workers run by themselves.
+const SCHEDULES_IN_THREADS: u64 = 40;
+/// The longest that one may take: each backs off for milliseconds only.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+#[test]
+fn workers_in_threads_of_their_own_do_no_different() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let stage = runtime.block_on(Stage::new());
+    for seed in 0..SCHEDULES_IN_THREADS {
+        eprintln!("schedule {seed}");
+        let mut schedule = Schedule::new(&stage, seed, false);
+        block_on(schedule.log.ensure_topics(&schedule.topics())).unwrap();
+        schedule.send();
+        let faults = schedule.faults();
+        schedule.log.misbehave(faults);
+        let stop = CancellationToken::new();
+        std::thread::scope(|scope| {
+            let _stopped_however_this_ends = stop.clone().drop_guard();
+            for index in 0..WORKERS {
+                let (millisecond, clock) = (Duration::from_millis(1), schedule.clock.clone());
+                // Each look at the clock is 50 ms later, so that events of tiers are due soon.
+                let now_ms = Arc::new(move || clock.fetch_add(50, Ordering::Relaxed));
+                let pace =
+                    Pace { gather_wait: millisecond, backoff_min: millisecond, backoff_max: millisecond, now_ms };
+                let worker = Worker { stop: stop.clone(), pace, ..schedule.worker(index) };
+                scope.spawn(move || worker.run().unwrap());
+            }
+            schedule.send_without_faults(faults);
+            let started = Instant::now();
+            until(started, || schedule.stage.metrics.events.with_label_values(&["t", "ok"]).get() > 0);
+            schedule.log.misbehave(Faults::default());
+            until(started, || schedule.left().is_empty());
+        });
+        Outcomes::new(&schedule).check();
+    }
+}
+
+fn until(started: Instant, condition: impl Fn() -> bool) {
+    while !condition() {
+        assert!(started.elapsed() < WAIT_MAX, "it never comes to that");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    // The simulated log answers at once; nothing has to be driven.
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a number, not '{text}'")))
+}
+
+#[test]
+fn each_event_has_one_outcome_whatever_happens() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let stage = runtime.block_on(Stage::new());
+    if let Some(seed) = number("JOBICO_SEED") {
+        return Schedule::new(&stage, seed, true).run();
+    }
+    let schedules = number("JOBICO_SCHEDULES").unwrap_or(SCHEDULES);
+    let (next, failed, started) = (AtomicU64::new(0), Mutex::new(Vec::new()), Instant::now());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= schedules {
+                        return;
+                    }
+                    let run = std::panic::AssertUnwindSafe(|| Schedule::new(&stage, seed, false).run());
+                    if std::panic::catch_unwind(run).is_err() {
+                        eprintln!("this was schedule {seed}: JOBICO_SEED={seed} runs it alone, and tells its course");
+                        failed.lock().unwrap().push(seed);
+                    }
+                }
+            });
+        }
+    });
+    let (mut failed, took) = (failed.into_inner().unwrap(), started.elapsed());
+    failed.sort_unstable();
+    eprintln!(
+        "{schedules} schedules in {took:.1?}: {} batches given up, {} members made anew",
+        ["retriable", "abortable", "fatal"]
+            .map(|class| stage.metrics.aborts.with_label_values(&[class]).get())
+            .iter()
+            .sum::<u64>(),
+        stage.metrics.rebuilds.get(),
+    );
+    assert!(failed.is_empty(), "{} of {schedules} schedules failed; their seeds: {failed:?}", failed.len());
+}
