@@ -24,6 +24,7 @@ use crate::{
 
 mod append;
 mod context;
+mod errand;
 mod error;
 mod follower;
 mod lifeline;
