@@ -47,6 +47,7 @@ mod settings;
 mod tools;
 
 mod bad_input;
+mod dead;
 mod neighbours;
 mod producers;
 

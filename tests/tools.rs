@@ -18,6 +18,11 @@ const COMMANDS: &[&[&str]] = &[
     &["send"],
     &["results"],
     &["recorder"],
+    &["dead", "list"],
+    &["dead", "show"],
+    &["dead", "redrive"],
+    &["dead", "drop"],
+    &["pools"],
     &["health"],
     &["completions"],
 ];

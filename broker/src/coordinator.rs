@@ -155,6 +155,13 @@ impl Coordinator {
         group.make_stale()
     }
 
+    /// The members of a group and what each has, but for those that were put out.
+    pub(crate) fn members(&self, group: &str) -> Vec<(MemberId, Vec<PartitionId>)> {
+        let members = self.groups.get(group).into_iter().flat_map(|group| &group.members);
+        let active = members.filter(|(_, member)| member.active);
+        active.map(|(id, member)| (*id, member.owned.iter().copied().collect())).collect()
+    }
+
     /// Whether the member has all of `partitions`: the first that it has not is the error.
     pub(crate) fn check_owner(
         &self,

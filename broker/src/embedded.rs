@@ -25,7 +25,8 @@ use async_trait::async_trait;
 
 use crate::local::{Core, Log};
 use crate::{
-    Append, Broker, Class, Consumer, Error, Follower, Lag, Membership, Position, Start, TopicSpec, Transactor, Writer,
+    Append, Broker, Class, Consumer, Error, Follower, GroupMember, Lag, Membership, Position, Positions, Start,
+    TopicSpec, Transactor, Writer,
 };
 
 mod error;
@@ -140,12 +141,20 @@ impl Broker for Embedded {
         self.log.lag(group, topics)
     }
 
+    async fn members(&self, group: &str) -> Result<Vec<GroupMember>, Error> {
+        Ok(self.log.members(group))
+    }
+
     async fn check(&self) -> Result<(), Error> {
         self.log.check()
     }
 
     fn follow(&self, topics: &[String], start: Start) -> Result<Box<dyn Follower>, Error> {
         self.log.follow(topics, start)
+    }
+
+    fn follow_from(&self, positions: &Positions) -> Result<Box<dyn Follower>, Error> {
+        self.log.follow_from(positions)
     }
 
     fn join(&self, membership: &Membership) -> Result<Box<dyn Consumer>, Error> {

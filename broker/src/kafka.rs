@@ -18,16 +18,18 @@ use std::sync::{Arc, PoisonError, RwLock};
 use async_trait::async_trait;
 
 use crate::{
-    Append, Broker, Cause, Class, Consumer, Error, Follower, Lag, Membership, Position, Start, TopicSpec, Transactor,
-    Writer,
+    Append, Broker, Cause, Class, Consumer, Error, Follower, GroupMember, Lag, Membership, Position, Positions, Start,
+    TopicSpec, Transactor, Writer,
 };
 
 mod append;
 mod context;
+mod errand;
 mod error;
 mod follower;
 mod lifeline;
 mod member;
+mod members;
 mod native;
 mod offsets;
 mod producer;
@@ -132,12 +134,21 @@ impl Broker for Kafka {
         self.ask(move |enquirer| enquirer.lag(&settings, &group, &topics)).await
     }
 
+    async fn members(&self, group: &str) -> Result<Vec<GroupMember>, Error> {
+        let group = group.to_owned();
+        self.ask(move |enquirer| enquirer.members(&group)).await
+    }
+
     async fn check(&self) -> Result<(), Error> {
         self.ask(Enquirer::check).await
     }
 
     fn follow(&self, topics: &[String], start: Start) -> Result<Box<dyn Follower>, Error> {
         Ok(Box::new(follower::KafkaFollower::start(&self.settings, self.enquirer.clone(), topics, start)?))
+    }
+
+    fn follow_from(&self, positions: &Positions) -> Result<Box<dyn Follower>, Error> {
+        Ok(Box::new(follower::KafkaFollower::from(&self.settings, self.enquirer.clone(), positions)?))
     }
 
     fn join(&self, membership: &Membership) -> Result<Box<dyn Consumer>, Error> {

@@ -155,6 +155,27 @@ pub struct Lag {
     pub end: i64,
 }
 
+/// A member of a consumer group, as the log's coordinator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupMember {
+    /// [`Membership::client_id`].
+    pub client_id: String,
+    /// The machine it is at, as far as the log knows.
+    pub host: String,
+    /// What it has to read; none where the log does not say (Kafka's group protocol `consumer`, or of a group that is being
+    /// rebalanced).
+    pub partitions: Vec<TopicPartition>,
+}
+
+/// How far a [`Follower`] has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The next offset to read, of each of its partitions: where [`Broker::follow_from`] goes on.
+    pub next: Positions,
+    /// Whether everything was read that could be seen as committed when the call began.
+    pub is_end: bool,
+}
+
 /// The log, shared by all tasks of a process.
 #[async_trait]
 pub trait Broker: Send + Sync + 'static {
@@ -176,11 +197,18 @@ pub trait Broker: Send + Sync + 'static {
     /// How far `group` is behind on `topics`.
     async fn lag(&self, group: &str, topics: &[String]) -> Result<Vec<Lag>, Error>;
 
+    /// The members of `group` now, in any order; none of a group that nobody is in.
+    async fn members(&self, group: &str) -> Result<Vec<GroupMember>, Error>;
+
     /// Whether the log answers.
     async fn check(&self) -> Result<(), Error>;
 
     /// Reads `topics` outside any group, committed records only.
     fn follow(&self, topics: &[String], start: Start) -> Result<Box<dyn Follower>, Error>;
+
+    /// Like [`Broker::follow`], of these partitions and no others, each from its offset on: from the first that it still
+    /// has where the offset is gone, and from its end where the offset is beyond it.
+    fn follow_from(&self, positions: &Positions) -> Result<Box<dyn Follower>, Error>;
 
     /// Joins a group; offsets are committed on their own.
     fn join(&self, membership: &Membership) -> Result<Box<dyn Consumer>, Error>;
@@ -203,6 +231,10 @@ pub trait Follower: Send {
     /// not returned before. Of a transaction that ended just now this may be nothing yet (see [`Transactor::commit`]): who
     /// waits for records of its own reads on with [`Follower::poll`].
     fn read_to_end(&mut self, batch: &mut Batch) -> Result<(), Error>;
+
+    /// Like [`Follower::read_to_end`], but not beyond a limit: what is left comes with the next call. The limits may be
+    /// exceeded by what was fetched in one go.
+    fn read_some(&mut self, batch: &mut Batch, limits: &GatherLimits) -> Result<Progress, Error>;
 }
 
 /// A member of a group. It blocks, and belongs to one thread.

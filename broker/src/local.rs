@@ -20,8 +20,8 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::coordinator::{Coordinator, MemberId, PartitionId};
 use crate::{
-    Append, Cause, Class, Error, Follower, Lag, Membership, Position, Positions, Start, TopicPartition, TopicSpec,
-    Writer,
+    Append, Cause, Class, Error, Follower, GroupMember, Lag, Membership, Position, Positions, Start, TopicPartition,
+    TopicSpec, Writer,
 };
 
 mod index;
@@ -75,6 +75,8 @@ struct Groups {
     coordinator: Coordinator,
     committed: HashMap<Arc<str>, HashMap<PartitionId, i64>>,
     inboxes: HashMap<MemberId, Arc<Inbox>>,
+    /// What members call themselves.
+    clients: HashMap<MemberId, String>,
 }
 
 /// What a storage held when it was opened.
@@ -312,6 +314,23 @@ impl Log {
 
     pub(crate) fn follow(self: &Arc<Self>, topics: &[String], start: Start) -> Result<Box<dyn Follower>, Error> {
         Ok(Box::new(follower::LocalFollower::new(self.clone(), topics, start)?))
+    }
+
+    pub(crate) fn follow_from(self: &Arc<Self>, positions: &Positions) -> Result<Box<dyn Follower>, Error> {
+        Ok(Box::new(follower::LocalFollower::from(self.clone(), positions)?))
+    }
+
+    /// The members of a group. All are in this process, so that they are nowhere else.
+    pub(crate) fn members(&self, group: &str) -> Vec<GroupMember> {
+        let index = self.core.index.read().unwrap_or_else(PoisonError::into_inner);
+        let groups = self.core.groups();
+        let name = |id| index.partition(id).map(|partition| partition.name());
+        let member = |(id, partitions): (MemberId, Vec<PartitionId>)| GroupMember {
+            client_id: groups.clients.get(&id).cloned().unwrap_or_default(),
+            host: "this process".to_owned(),
+            partitions: partitions.into_iter().filter_map(name).collect(),
+        };
+        groups.coordinator.members(group).into_iter().map(member).collect()
     }
 
     pub(crate) fn join(self: &Arc<Self>, membership: &Membership) -> Member {

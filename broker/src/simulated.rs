@@ -17,8 +17,8 @@ use async_trait::async_trait;
 
 use crate::local::{AtOnce, Core, Loaded, Log};
 use crate::{
-    Append, Batch, Broker, Cause, Class, Consumer, Error, Follower, Lag, Membership, Position, Positions, Start,
-    TopicSpec, Transactor, Writer,
+    Append, Batch, Broker, Cause, Class, Consumer, Error, Follower, GroupMember, Lag, Membership, Position, Positions,
+    Start, TopicSpec, Transactor, Writer,
 };
 
 mod faults;
@@ -140,6 +140,11 @@ impl Broker for Simulated {
         self.log.lag(group, topics)
     }
 
+    async fn members(&self, group: &str) -> Result<Vec<GroupMember>, Error> {
+        self.may_fail("members")?;
+        Ok(self.log.members(group))
+    }
+
     async fn check(&self) -> Result<(), Error> {
         self.may_fail("check")?;
         self.log.check()
@@ -149,6 +154,12 @@ impl Broker for Simulated {
         let mut dice = self.dice_of_handle();
         dice.unavailable("follow")?;
         Ok(Box::new(follower::FaultyFollower::new(self.log.follow(topics, start)?, dice)))
+    }
+
+    fn follow_from(&self, positions: &Positions) -> Result<Box<dyn Follower>, Error> {
+        let mut dice = self.dice_of_handle();
+        dice.unavailable("follow")?;
+        Ok(Box::new(follower::FaultyFollower::new(self.log.follow_from(positions)?, dice)))
     }
 
     fn join(&self, membership: &Membership) -> Result<Box<dyn Consumer>, Error> {

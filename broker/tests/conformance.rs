@@ -42,6 +42,8 @@ conformance! {
         a_follower_from_the_end_reads_only_what_comes,
         reading_to_the_end_returns_all_that_was_committed_and_nothing_twice,
         reading_to_the_end_of_nothing_returns_at_once,
+        reading_some_goes_on_where_it_stopped_also_by_another_follower,
+        a_follower_from_the_middle_reads_only_its_partitions,
         a_follower_that_waits_is_woken_by_a_record,
         a_follower_that_waits_in_vain_returns_in_time;
     consume:
@@ -58,6 +60,7 @@ conformance! {
         a_subscription_that_changes_gives_back_what_it_no_longer_names;
     lag:
         lag_is_what_a_group_has_not_committed,
+        the_members_of_a_group_are_known_with_what_they_have,
         lag_of_a_topic_that_does_not_exist_is_an_error;
     share:
         two_members_share_the_partitions,

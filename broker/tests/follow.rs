@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use jobico_broker::{Batch, Follower, Start};
+use jobico_broker::{Batch, Follower, GatherLimits, Positions, Start, TopicPartition};
 
-use crate::fixture::{Fixture, PATIENCE, Seen, numbers, record, until, values};
+use crate::fixture::{Fixture, PATIENCE, Seen, numbers, partition, record, until, values};
 
 fn poll(follower: &mut dyn Follower, count: usize) -> Vec<Seen> {
     let (mut batch, mut seen) = (Batch::new(), Vec::new());
@@ -81,4 +81,46 @@ pub fn a_follower_that_waits_in_vain_returns_in_time(log: &Fixture) {
     follower.poll(&mut batch, Duration::from_millis(200)).unwrap();
     assert!(batch.is_empty(), "the batch is cleared first");
     assert!(begun.elapsed() >= Duration::from_millis(190) && begun.elapsed() < PATIENCE / 3, "{:?}", begun.elapsed());
+}
+
+pub fn reading_some_goes_on_where_it_stopped_also_by_another_follower(log: &Fixture) {
+    const FEW: GatherLimits = GatherLimits { records_max: 100, bytes_max: 1 << 20 };
+    let topic = log.topic("some", 2);
+    log.put_range(&topic, 0..5_000);
+    let mut follower = log.follow(&topic, Start::Beginning);
+    let (mut batch, mut seen, mut calls) = (Batch::new(), Vec::new(), 0);
+    loop {
+        let progress = follower.read_some(&mut batch, &FEW).unwrap();
+        assert_eq!(progress.next.len(), 2, "all partitions have a place, read or not");
+        seen.extend(batch.iter().map(Seen::from));
+        calls += 1;
+        if progress.is_end {
+            break;
+        }
+        // As a program does that keeps no follower between its questions.
+        if calls % 2 == 0 {
+            follower = log.broker.follow_from(&progress.next).unwrap();
+        }
+    }
+    assert!(calls >= 3, "{calls}");
+    assert_eq!(values(&seen), numbers(0..5_000));
+    assert!(follower.read_some(&mut batch, &FEW).unwrap().is_end && batch.is_empty());
+}
+
+pub fn a_follower_from_the_middle_reads_only_its_partitions(log: &Fixture) {
+    let topic = log.topic("middle", 2);
+    let positions = log.put_range(&topic, 0..100);
+    let of = |number: i32| positions.iter().filter(|at| at.partition == number).count() as i64;
+    let read = |from: &[(TopicPartition, i64)]| -> Vec<(i32, i64)> {
+        let from: Positions = from.iter().cloned().collect();
+        let mut batch = Batch::new();
+        log.broker.follow_from(&from).unwrap().read_to_end(&mut batch).unwrap();
+        batch.iter().map(|record| (record.partition(), record.offset())).collect()
+    };
+    assert_eq!(read(&[(partition(&topic, 1), of(1) - 2)]), [(1, of(1) - 2), (1, of(1) - 1)]);
+    assert_eq!(read(&[(partition(&topic, 0), -5), (partition(&topic, 1), i64::MAX)]).len() as i64, of(0));
+    assert_eq!(read(&[]), []);
+    let mut follower = log.broker.follow_from(&Positions::from([(partition(&topic, 0), i64::MAX)])).unwrap();
+    log.put_range(&topic, 100..200);
+    assert!(poll(&mut *follower, 1).iter().all(|seen| seen.partition == 0 && seen.offset >= of(0)));
 }

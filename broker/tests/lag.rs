@@ -1,8 +1,10 @@
 //! How far a group is behind.
 
-use jobico_broker::{Cause, Lag, Positions};
+use std::collections::BTreeSet;
 
-use crate::fixture::{Fixture, gather, partition};
+use jobico_broker::{Cause, Lag, Positions, TopicPartition};
+
+use crate::fixture::{Fixture, gather, partition, settle, until};
 
 pub fn lag_is_what_a_group_has_not_committed(log: &Fixture) {
     let topic = log.topic("lag", 2);
@@ -37,4 +39,23 @@ pub fn lag_is_what_a_group_has_not_committed(log: &Fixture) {
 pub fn lag_of_a_topic_that_does_not_exist_is_an_error(log: &Fixture) {
     let error = log.wait(log.broker.lag("group", &[log.name("missing")])).unwrap_err();
     assert_eq!(error.cause, Cause::UnknownTopic, "{error}");
+}
+
+pub fn the_members_of_a_group_are_known_with_what_they_have(log: &Fixture) {
+    let topic = log.topic("members", 4);
+    let members = || log.wait(log.broker.members(&log.name("group"))).unwrap();
+    assert_eq!(members(), [], "a group that nobody knows");
+    let (mut first, mut second) = (log.join("group", &[&topic]), log.join("group", &[&topic]));
+    settle(&mut [&mut *first, &mut *second], &mut Vec::new(), |has| has[0].len() == 2 && has[1].len() == 2);
+    let found = members();
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found.iter().all(|member| member.client_id == "conformance" && !member.host.is_empty()), "{found:?}");
+    let mut has: Vec<BTreeSet<TopicPartition>> =
+        found.into_iter().map(|member| member.partitions.into_iter().collect()).collect();
+    has.sort();
+    let mut expected = vec![first.assignment(), second.assignment()];
+    expected.sort();
+    assert_eq!(has, expected);
+    drop((first, second));
+    until("the group is empty", || members().is_empty().then_some(()));
 }

@@ -11,6 +11,7 @@
 
 use std::process::ExitCode;
 
+const REFUSED: u8 = 3;
 const NOT_FOUND: u8 = 4;
 
 /// Why a command failed.
@@ -34,7 +35,7 @@ impl Error {
 
     /// Exit code 3.
     pub fn refused(message: impl Into<String>) -> Self {
-        Self { code: 3, message: message.into() }
+        Self { code: REFUSED, message: message.into() }
     }
 
     /// Exit code 4.
@@ -45,6 +46,11 @@ impl Error {
     /// Exit code 5.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self { code: 5, message: message.into() }
+    }
+
+    /// Whether it was refused.
+    pub fn is_refused(&self) -> bool {
+        self.code == REFUSED
     }
 
     /// Whether there is no such thing.

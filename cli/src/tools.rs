@@ -4,8 +4,10 @@ mod client;
 mod output;
 mod sse;
 
+mod dead;
 mod deploy;
 mod health;
+mod pools;
 mod recorder;
 mod results;
 mod send;
@@ -52,6 +54,11 @@ pub enum Tool {
     Results(results::Results),
     /// Show results and what functions logged, of all tenants or one.
     Recorder(recorder::Recorder),
+    /// Look at events that could not be processed, and send them on their way again.
+    #[command(subcommand)]
+    Dead(dead::Dead),
+    /// Show pools of processors: how far each is behind, and who is in it.
+    Pools(pools::Pools),
     /// Ask a process whether it can do its work; exit code 0 or 5.
     Health(health::Health),
     /// Print a completion script for a shell.
@@ -73,6 +80,8 @@ pub async fn run(tool: Tool) -> Result<(), Error> {
         Tool::Send(send) => send::run(send).await,
         Tool::Results(results) => results::run(results).await,
         Tool::Recorder(recorder) => recorder::run(recorder).await,
+        Tool::Dead(dead) => dead::run(dead).await,
+        Tool::Pools(pools) => pools::run(pools).await,
         Tool::Health(health) => health::run(health).await,
         Tool::Completions { shell } => {
             clap_complete::generate(shell, &mut crate::args::Args::command(), "jobico", &mut std::io::stdout());

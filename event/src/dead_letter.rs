@@ -1,6 +1,10 @@
-//! Why an event became a dead letter.
+//! Dead letters: why an event became one, and what people and programs see of it.
 
 use std::borrow::Cow;
+
+pub mod view;
+
+pub use view::{Bytes, Letter, Mark, Place, State, View};
 
 /// Bytes of the largest record of a topic of dead letters, and of a tier, in which events wait to be run again: twice what
 /// a queue takes, so that there is room for the headers that say why.
@@ -22,6 +26,9 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Validate, Self::Function, Self::Output];
+
     /// As the header `jobico-error-stage` has it.
     #[must_use]
     pub fn as_str(self) -> &'static str {

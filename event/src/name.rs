@@ -9,6 +9,8 @@ pub const SCHEMAS: &str = "_schemas";
 pub const CATALOG: &str = "jobico.catalog";
 /// What functions log, keyed by tenant.
 pub const LOG: &str = "jobico.log";
+/// Which dead letters were redriven or dropped, one JSON document a letter; compacted.
+pub const DEAD_MARKS: &str = "jobico.dead.marks";
 /// The group in which recorders read results.
 pub const RECORDER_GROUP: &str = "jobico.recorder";
 /// The group in which recorders read what functions log.
@@ -38,6 +40,12 @@ pub fn results(tenant: &TenantId) -> String {
 #[must_use]
 pub fn dead(tenant: &TenantId) -> String {
     format!("{tenant}.dead")
+}
+
+/// The transactional id of whichever recorder redrives or drops a tenant's dead letters.
+#[must_use]
+pub fn dead_transactional_id(tenant: &TenantId) -> String {
+    format!("jobico.dead.{tenant}")
 }
 
 /// The topic of a pool in which events wait to be run again.

@@ -138,6 +138,12 @@ impl Snapshot {
         self.queues.values().filter(|queue| queue.pool == pool).map(|queue| queue.topic.clone()).collect()
     }
 
+    /// The pools that have queues, in order.
+    #[must_use]
+    pub fn pools(&self) -> BTreeSet<&str> {
+        self.queues.values().map(|queue| queue.pool.as_str()).collect()
+    }
+
     /// The topics that recorders read: every tenant's results, in order.
     #[must_use]
     pub fn results_topics(&self) -> BTreeSet<String> {

@@ -7,8 +7,8 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use jobico_broker::simulated::{Faults, Simulated};
 use jobico_broker::{
-    Append, Broker, Cause, Class, Consumer, Error, Follower, Lag, Membership, Position, Start, TopicSpec, Transactor,
-    Writer,
+    Append, Broker, Cause, Class, Consumer, Error, Follower, GroupMember, Lag, Membership, Position, Positions, Start,
+    TopicSpec, Transactor, Writer,
 };
 use serde_json::{Value, json};
 
@@ -86,11 +86,17 @@ impl Broker for Failing {
     async fn lag(&self, group: &str, topics: &[String]) -> Result<Vec<Lag>, Error> {
         self.log.lag(group, topics).await
     }
+    async fn members(&self, group: &str) -> Result<Vec<GroupMember>, Error> {
+        self.log.members(group).await
+    }
     async fn check(&self) -> Result<(), Error> {
         self.log.check().await
     }
     fn follow(&self, topics: &[String], start: Start) -> Result<Box<dyn Follower>, Error> {
         self.log.follow(topics, start)
+    }
+    fn follow_from(&self, positions: &Positions) -> Result<Box<dyn Follower>, Error> {
+        self.log.follow_from(positions)
     }
     fn join(&self, membership: &Membership) -> Result<Box<dyn Consumer>, Error> {
         self.log.join(membership)

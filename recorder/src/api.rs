@@ -1,6 +1,7 @@
-//! The HTTP API: results and logs, to read and to tail (docs/http.md).
+//! The HTTP API: results and logs, to read and to tail, and dead letters (docs/http.md).
 //!
-//! Every route is below a tenant, and every query of the store is by that tenant: there is none that could return another's.
+//! Every route of results, logs and dead letters is below a tenant, and every query of the store is by that tenant: there is
+//! none that could return another's.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use jobico_broker::Broker;
 use jobico_catalog::Handle;
@@ -20,10 +21,13 @@ use jobico_service::{Problem, Tasks, chain};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
+use crate::dead::DeadLetters;
 use crate::metrics::Metrics;
 use crate::store::cursor::{self, List};
 use crate::store::{Page, Store, StoreError};
 
+pub mod dead;
+pub mod pools;
 pub mod query;
 pub mod stream;
 
@@ -44,6 +48,9 @@ pub struct Api {
     metrics: Metrics,
     reads: Semaphore,
     streams: Streams,
+    dead: dead::Shared,
+    broker: Arc<dyn Broker>,
+    pools: Semaphore,
 }
 
 /// A page of results.
@@ -70,8 +77,18 @@ impl Api {
         tasks: Tasks,
         streams_max: u16,
     ) -> Arc<Self> {
-        let streams = Streams::new(broker, tasks, metrics.clone(), streams_max);
-        Arc::new(Self { store, catalog, metrics, reads: Semaphore::new(READS_MAX), streams })
+        let letters = DeadLetters::new(broker.clone(), tokio::runtime::Handle::current());
+        let streams = Streams::new(broker.clone(), tasks, metrics.clone(), streams_max);
+        Arc::new(Self {
+            store,
+            catalog,
+            metrics,
+            reads: Semaphore::new(READS_MAX),
+            streams,
+            dead: dead::Shared::new(letters),
+            broker,
+            pools: Semaphore::new(pools::REQUESTS_MAX),
+        })
     }
 
     /// The tenant of a path.
@@ -110,8 +127,16 @@ pub fn router(api: Arc<Api>) -> Router {
         .route("/v1/tenants/{tenant}/results/stream", get(results_stream))
         .route("/v1/tenants/{tenant}/logs", get(logs))
         .route("/v1/tenants/{tenant}/logs/stream", get(logs_stream))
+        .route("/v1/pools", get(pools::list))
+        .route("/v1/tenants/{tenant}/dead", get(dead::list).delete(dead::drop_many))
+        .route("/v1/tenants/{tenant}/dead/redrive", post(dead::redrive_many))
+        .route("/v1/tenants/{tenant}/dead/{id}", get(dead::show).delete(dead::drop_one))
+        .route("/v1/tenants/{tenant}/dead/{id}/redrive", post(dead::redrive))
         .method_not_allowed_fallback(|| async {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "results and logs are read: use GET")
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this path does not take that method; 'Allow' says which it takes",
+            )
         })
         .with_state(api)
 }

@@ -4,6 +4,7 @@
 //! {tenant}.results ─► recording ─► decode ─► row ─► store (cql | sqlite) ─► api: lists ──► people, programs
 //! jobico.log ───────► recording ─► decode ─► row ─► store                ─► api: lists ──►
 //!        └──────────── a Follower a reader ─────────────────────────────── ─► api: streams ►
+//! {tenant}.dead ─────── a Follower a request ─────────────────────────────── ─► api: dead letters ►
 //! ```
 //!
 //! The topics are the truth and the store a view of them: it is written only from committed records, by keys made of the
@@ -20,6 +21,9 @@ pub mod decode;
 pub mod row;
 
 pub mod store;
+
+pub mod dead;
+pub mod pools;
 
 pub mod api;
 
@@ -82,7 +86,7 @@ pub async fn start_with(
     // One partition is enough to be read; processors add as many as they are told.
     let log =
         TopicSpec { name: name::LOG.to_owned(), partitions: 1, retention: Retention::Default, record_bytes_max: None };
-    broker.ensure_topics(&[log]).await?;
+    broker.ensure_topics(&[log, dead::marks_topic()]).await?;
     let metrics = Metrics::new(&frame.metrics)?;
     let (tasks, stop) = (&frame.tasks, frame.tasks.stop_token());
     let store_health = StoreHealth::new(frame.health.component("store"));

@@ -1,4 +1,5 @@
-//! What a recorder counts. The label `kind` is `results` or `logs`, `group` one of the recorder's two groups.
+//! What a recorder counts. The label `kind` is `results` or `logs`, `group` one of the recorder's two groups,
+//! `action` `redriven` or `dropped`.
 
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
@@ -27,6 +28,8 @@ pub struct Metrics {
     pub streams_slow: IntCounter,
     /// Seconds that a read of the store took.
     pub read_seconds: Histogram,
+    /// Dead letters redriven or dropped, by action.
+    pub dead_settled: IntCounterVec,
 }
 
 /// Buckets of times, seconds.
@@ -61,8 +64,12 @@ impl Metrics {
                 "Streams ended: their reader was slow",
             )?,
             read_seconds: Histogram::with_opts(seconds("jobico_recorder_read_seconds", "Time of a read of the store"))?,
+            dead_settled: IntCounterVec::new(
+                Opts::new("jobico_recorder_dead_settled_total", "Dead letters redriven or dropped"),
+                &["action"],
+            )?,
         };
-        let all: [Box<dyn prometheus::core::Collector>; 11] = [
+        let all: [Box<dyn prometheus::core::Collector>; 12] = [
             Box::new(metrics.written.clone()),
             Box::new(metrics.write_seconds.clone()),
             Box::new(metrics.write_failures.clone()),
@@ -74,6 +81,7 @@ impl Metrics {
             Box::new(metrics.streams_refused.clone()),
             Box::new(metrics.streams_slow.clone()),
             Box::new(metrics.read_seconds.clone()),
+            Box::new(metrics.dead_settled.clone()),
         ];
         for collector in all {
             registry.register(collector)?;

@@ -14,4 +14,6 @@ mod outage;
 mod recording;
 
 mod api;
+mod dead;
+mod pools;
 mod streams;

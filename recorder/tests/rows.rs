@@ -75,3 +75,27 @@ pub fn log_record(tenant: &TenantId, event: &str, level: &str, message: &str) ->
         headers: vec![],
     }
 }
+
+/// A record of the tenant's topic of dead letters, as processors write it: the event's own parts, and the cause.
+pub fn dead_record(tenant: &TenantId, event: &str, stage: &str, code: &str, value: &[u8]) -> Append {
+    let text = |text: &str| text.as_bytes().to_vec();
+    let headers = [
+        ("x-mine", text("kept")),
+        (header::ERROR_STAGE, text(stage)),
+        (header::ERROR_CODE, text(code)),
+        (header::ERROR_MESSAGE, text("it went wrong")),
+        (header::ORIGIN_TOPIC, text(&format!("{tenant}.q"))),
+        (header::ORIGIN_PARTITION, text("0")),
+        (header::ORIGIN_OFFSET, text("7")),
+        (header::EVENT, text(event)),
+        (header::ATTEMPTS, text("2")),
+        (header::JOB, text("job")),
+        (header::FUNCTION, text("f.wasm@00")),
+    ];
+    Append {
+        topic: name::dead(tenant),
+        key: Some(b"k".to_vec()),
+        value: Some(value.to_vec()),
+        headers: headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+    }
+}

@@ -117,6 +117,15 @@ impl Ground {
         Self::on_kafka(store, Some(keyspace)).await
     }
 
+    /// Kafka and a SQLite file: for what needs no store.
+    pub async fn kafka_alone() -> Self {
+        let group = ONE_GROUP.lock().await;
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(SqliteStore::open(&folder.path().join("results.sqlite")).unwrap());
+        let broker = kafka::Kafka::connect(kafka::Settings::new(variable(KAFKA))).unwrap();
+        Self::on(broker, store, None, Some(group), folder).await
+    }
+
     /// Kafka and a store of the caller's.
     pub async fn on_kafka(store: Arc<dyn Store>, keyspace: Option<Keyspace>) -> Self {
         let group = ONE_GROUP.lock().await;
@@ -124,7 +133,7 @@ impl Ground {
         Self::on(broker, store, keyspace, Some(group), tempfile::tempdir().unwrap()).await
     }
 
-    async fn on(
+    pub async fn on(
         broker: Arc<dyn Broker>,
         store: Arc<dyn Store>,
         keyspace: Option<Keyspace>,
@@ -233,7 +242,19 @@ impl Recorder {
     }
 
     pub async fn get(&self, path: &str) -> (u16, Value) {
-        let response = self.client.get(self.url(path)).send().await.unwrap();
+        self.ask(self.client.get(self.url(path))).await
+    }
+
+    pub async fn post(&self, path: &str) -> (u16, Value) {
+        self.ask(self.client.post(self.url(path))).await
+    }
+
+    pub async fn delete(&self, path: &str) -> (u16, Value) {
+        self.ask(self.client.delete(self.url(path))).await
+    }
+
+    async fn ask(&self, request: reqwest::RequestBuilder) -> (u16, Value) {
+        let response = request.send().await.unwrap();
         let status = response.status().as_u16();
         let body = response.text().await.unwrap();
         (status, serde_json::from_str(&body).unwrap_or_else(|_| panic!("no JSON: {body}")))

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jobico_broker::{
-    Append, Batch, Broker, Consumer, Error, Follower, Lag, Membership, Outgoing, Position, Start, TopicSpec,
-    Transactor, Writer,
+    Append, Batch, Broker, Consumer, Error, Follower, GatherLimits, GroupMember, Lag, Membership, Outgoing, Position,
+    Positions, Progress, Start, TopicSpec, Transactor, Writer,
 };
 
 pub struct Prefixed {
@@ -55,6 +55,10 @@ impl Broker for Prefixed {
         self.inner.lag(&self.name(group), &topics).await
     }
 
+    async fn members(&self, group: &str) -> Result<Vec<GroupMember>, Error> {
+        panic!("a registry asks nothing of groups: {group}");
+    }
+
     async fn check(&self) -> Result<(), Error> {
         self.inner.check().await
     }
@@ -63,6 +67,10 @@ impl Broker for Prefixed {
         let topics: Vec<_> = topics.iter().map(|topic| self.name(topic)).collect();
         let inner = self.inner.follow(&topics, start)?;
         Ok(Box::new(PrefixedFollower { inner, prefix: self.prefix.clone(), batch: Batch::new() }))
+    }
+
+    fn follow_from(&self, positions: &Positions) -> Result<Box<dyn Follower>, Error> {
+        panic!("a registry reads topics whole: {positions:?}");
     }
 
     fn join(&self, membership: &Membership) -> Result<Box<dyn Consumer>, Error> {
@@ -108,6 +116,10 @@ impl Follower for PrefixedFollower {
         self.inner.read_to_end(&mut self.batch)?;
         self.strip(batch);
         Ok(())
+    }
+
+    fn read_some(&mut self, _: &mut Batch, _: &GatherLimits) -> Result<Progress, Error> {
+        panic!("a registry reads to the end");
     }
 }
 

@@ -22,7 +22,7 @@ use super::offsets;
 use super::retire::retire;
 use super::settings::Settings;
 use super::topics::Enquirer;
-use crate::{Batch, Cause, Class, Error, Follower, Positions, Start, TopicPartition};
+use crate::{Batch, Cause, Class, Error, Follower, GatherLimits, Positions, Progress, Start, TopicPartition};
 
 /// Records of one [`Follower::poll`].
 const POLL_RECORDS_MAX: usize = 10_000;
@@ -34,6 +34,8 @@ const QUESTION_MAX: Duration = Duration::from_secs(10);
 const READ_TO_END_MAX: Duration = Duration::from_secs(60);
 /// Bytes that [`Follower::read_to_end`] holds: a batch's limit is 4 GiB, and topics that are read whole are far smaller.
 const READ_TO_END_BYTES_MAX: usize = 2 << 30;
+/// No limit of a caller's: [`READ_TO_END_BYTES_MAX`] alone, which is an error.
+const ALL: GatherLimits = GatherLimits { records_max: usize::MAX, bytes_max: usize::MAX };
 /// How often the topics are asked for partitions that were added.
 const GROWTH_CHECK: Duration = Duration::from_secs(10);
 /// Events served in a row before records have their turn.
@@ -87,20 +89,7 @@ impl KafkaFollower {
         topics: &[String],
         start: Start,
     ) -> Result<Self, Error> {
-        const OPERATION: &str = "follow";
-        let context = Following { lifeline: Lifeline::new(settings.servers()) };
-        let consumer: BaseConsumer<Following> =
-            settings.follower().create_with_context(context).map_err(unusable(OPERATION))?;
-        let queue = BatchQueue::new(consumer.client())
-            .ok_or_else(|| Error::new(Class::Fatal, Cause::Other, OPERATION, "no memory for a queue"))?;
-        let mut this = Self {
-            topics: topics.to_vec(),
-            enquirer,
-            taken: Vec::with_capacity(TAKE_MAX),
-            client: Some(Client { queue, consumer }),
-            read: Positions::new(),
-            growth_checked: Instant::now(),
-        };
+        let mut this = Self::idle(settings, enquirer, topics)?;
         let partitions = offsets::partitions(&this.enquirer.partition_counts(topics)?);
         let positions = match start {
             Start::Beginning => this.enquirer.beginnings(&partitions)?,
@@ -108,6 +97,38 @@ impl KafkaFollower {
         };
         this.assign(positions)?;
         Ok(this)
+    }
+
+    /// Begins in the middle, and does not look for partitions that are added.
+    pub(super) fn from(settings: &Settings, enquirer: Arc<Enquirer>, positions: &Positions) -> Result<Self, Error> {
+        let mut this = Self::idle(settings, enquirer, &[])?;
+        let partitions: Vec<TopicPartition> = positions.keys().cloned().collect();
+        let (beginnings, ends) = (this.enquirer.beginnings(&partitions)?, this.enquirer.ends(&partitions)?);
+        // Not left to `auto.offset.reset`, which knows one answer for both.
+        let within = |(at, offset): (&TopicPartition, &i64)| {
+            let (first, end) = (beginnings.get(at)?, ends.get(at)?);
+            Some((at.clone(), (*offset).max(*first).min(*end)))
+        };
+        this.assign(positions.iter().filter_map(within).collect())?;
+        Ok(this)
+    }
+
+    /// Reads nothing yet.
+    fn idle(settings: &Settings, enquirer: Arc<Enquirer>, topics: &[String]) -> Result<Self, Error> {
+        const OPERATION: &str = "follow";
+        let context = Following { lifeline: Lifeline::new(settings.servers()) };
+        let consumer: BaseConsumer<Following> =
+            settings.follower().create_with_context(context).map_err(unusable(OPERATION))?;
+        let queue = BatchQueue::new(consumer.client())
+            .ok_or_else(|| Error::new(Class::Fatal, Cause::Other, OPERATION, "no memory for a queue"))?;
+        Ok(Self {
+            topics: topics.to_vec(),
+            enquirer,
+            taken: Vec::with_capacity(TAKE_MAX),
+            client: Some(Client { queue, consumer }),
+            read: Positions::new(),
+            growth_checked: Instant::now(),
+        })
     }
 
     fn consumer(&self) -> &BaseConsumer<Following> {
@@ -195,11 +216,21 @@ impl KafkaFollower {
         Ok(())
     }
 
-    fn read_until(&mut self, batch: &mut Batch, ends: &Positions, deadline: Instant) -> Result<(), Error> {
+    /// Whether the ends were reached; else it was a limit.
+    fn read_until(
+        &mut self,
+        batch: &mut Batch,
+        ends: &Positions,
+        limits: &GatherLimits,
+        deadline: Instant,
+    ) -> Result<bool, Error> {
         const OPERATION: &str = "read to the end";
         loop {
             let missing = ends.iter().find(|(at, end)| self.read.get(at).is_none_or(|read| read < end));
-            let Some((at, end)) = missing else { return Ok(()) };
+            let Some((at, end)) = missing else { return Ok(true) };
+            if batch.len() >= limits.records_max || batch.bytes_len() >= limits.bytes_max {
+                return Ok(false);
+            }
             if Instant::now() >= deadline {
                 let message = format!("{} [{}] is not read up to {end} yet", at.topic, at.partition);
                 return Err(Error::new(Class::Retriable, Cause::Unavailable, OPERATION, message));
@@ -251,18 +282,23 @@ impl Follower for KafkaFollower {
     }
 
     fn read_to_end(&mut self, batch: &mut Batch) -> Result<(), Error> {
+        self.read_some(batch, &ALL).map(drop)
+    }
+
+    fn read_some(&mut self, batch: &mut Batch, limits: &GatherLimits) -> Result<Progress, Error> {
         batch.clear();
         let deadline = Instant::now() + READ_TO_END_MAX;
         self.check_growth()?;
         let partitions: Vec<TopicPartition> = self.read.keys().cloned().collect();
         let ends = self.enquirer.ends(&partitions)?;
         let before = self.read.clone();
-        self.read_until(batch, &ends, deadline).or_else(|error| {
+        let read = self.read_until(batch, &ends, limits, deadline).or_else(|error| {
             batch.clear();
             let unusable = |cause: Error| Error { class: Class::Fatal, ..cause };
             self.go_back(&before).map_err(unusable)?;
             Err(error)
-        })
+        });
+        Ok(Progress { is_end: read?, next: self.read.clone() })
     }
 }
 

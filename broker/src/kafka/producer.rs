@@ -1,6 +1,6 @@
 //! A transactional producer, as the processor and the control plane's writer use it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
@@ -11,8 +11,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext};
 
 use super::context;
+use super::errand::Errand;
 use super::error::{Failure, unusable};
 use super::lifeline::Lifeline;
+use super::native::group::Membership;
 use super::native::{self, sender::Sender};
 use super::retire::retire;
 use super::settings::Settings;
@@ -23,6 +25,11 @@ use crate::{Cause, Class, Error, Outgoing};
 const STEP: Duration = Duration::from_millis(50);
 /// How long a record waits for room in the buffer. It empties by itself, unless the broker is away.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long a transaction's offsets may take: longer than a group's coordinator takes to move to another broker. As long as
+/// they do, the group waits for this member with its next rebalance.
+const OFFSETS_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How much longer than it was told a call of librdkafka may take before it is left behind.
+const GRACE: Duration = Duration::from_secs(1);
 /// Events served in a row: a report of failures holds as many as there are.
 const EVENTS_MAX: usize = 1_000;
 
@@ -31,6 +38,7 @@ pub(super) struct TransactionalProducer {
     /// None only while it is dropped.
     client: Option<Client>,
     timeout: Duration,
+    errand: Errand,
     /// Whether a transaction was begun that has not ended.
     open: bool,
 }
@@ -38,7 +46,7 @@ pub(super) struct TransactionalProducer {
 /// Fields are dropped in their order: topic handles before their client.
 struct Client {
     sender: Sender,
-    producer: BaseProducer<Deliveries>,
+    producer: Arc<BaseProducer<Deliveries>>,
 }
 
 /// The first delivery of a transaction that failed, and why. Those that go well are not reported.
@@ -88,8 +96,9 @@ impl TransactionalProducer {
             .transactional(client_id, transactional_id)
             .create_with_context(context)
             .map_err(unusable(OPERATION))?;
-        let client = Client { sender: Sender::default(), producer };
-        let this = Self { client: Some(client), timeout: settings.transaction_timeout, open: false };
+        let client = Client { sender: Sender::default(), producer: Arc::new(producer) };
+        let timeout = settings.transaction_timeout;
+        let this = Self { client: Some(client), timeout, errand: Errand::default(), open: false };
         this.until(OPERATION, settings.takeover_timeout, |producer, step| producer.init_transactions(step)).map_err(
             |error| match error.class {
                 // There is no transaction to abort; this client is dropped and the call may be made again.
@@ -152,19 +161,30 @@ impl TransactionalProducer {
     }
 
     /// Adds a consumer's offsets to the transaction.
+    ///
+    /// # Errors
+    /// [`Class::Fatal`] with [`Cause::Unavailable`] where librdkafka does not return: nothing can be done with this client
+    /// any more, not even close it.
     pub(super) fn send_offsets<C: ConsumerContext>(
         &mut self,
         consumer: &BaseConsumer<C>,
         offsets: &TopicPartitionList,
     ) -> Result<(), Error> {
-        let deadline = Instant::now() + self.timeout;
+        const OPERATION: &str = "send offsets";
+        let deadline = Instant::now() + self.timeout.min(OFFSETS_WAIT_MAX);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let sent = native::group::send_offsets(self.producer().client(), consumer.client(), offsets, left);
+            let membership =
+                Membership::of(consumer.client()).map_err(|failure| failure.class(OPERATION, Class::Abortable))?;
+            let (producer, offsets) = (self.client().producer.clone(), offsets.clone());
+            let send = move || native::group::send_offsets(producer.client(), &membership, &offsets, left);
+            let Some(sent) = self.errand.run(send, left + GRACE) else {
+                return Err(Error::new(Class::Fatal, Cause::Unavailable, OPERATION, "the coordinator does not answer"));
+            };
             let Err(failure) = sent else { return Ok(()) };
             let again = failure.retriable && !failure.abortable && !failure.fatal && !left.is_zero();
             if !again {
-                return Err(failure.class("send offsets", Class::Abortable));
+                return Err(failure.class(OPERATION, Class::Abortable));
             }
             self.serve();
         }
@@ -223,8 +243,12 @@ impl TransactionalProducer {
         self.producer().context().lifeline.mend(self.producer().client());
     }
 
+    fn client(&self) -> &Client {
+        self.client.as_ref().expect("it is taken by drop alone")
+    }
+
     fn producer(&self) -> &BaseProducer<Deliveries> {
-        &self.client.as_ref().expect("it is taken by drop alone").producer
+        &self.client().producer
     }
 }
 

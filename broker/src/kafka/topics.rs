@@ -14,8 +14,8 @@ use super::context::{self, Logs};
 use super::error::{Failure, retriable, unusable};
 use super::lifeline::Lifeline;
 use super::settings::Settings;
-use super::{native, offsets};
-use crate::{Cause, Class, Error, Lag, Positions, RECORD_BYTES_CAP, Retention, TopicPartition, TopicSpec};
+use super::{members, native, offsets};
+use crate::{Cause, Class, Error, GroupMember, Lag, Positions, RECORD_BYTES_CAP, Retention, TopicPartition, TopicSpec};
 
 /// How long one question to the broker may take.
 const QUESTION_MAX: Duration = Duration::from_secs(10);
@@ -108,6 +108,12 @@ impl Enquirer {
             .into_iter()
             .map(|(partition, end)| Lag { committed: committed.remove(&partition).flatten(), partition, end })
             .collect())
+    }
+
+    /// The members of a group.
+    pub(super) fn members(&self, group: &str) -> Result<Vec<GroupMember>, Error> {
+        self.serve();
+        members::of_group(&self.0, group, QUESTION_MAX)
     }
 
     fn known(&self, wait: Duration) -> Result<Known, Error> {

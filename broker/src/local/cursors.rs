@@ -9,7 +9,7 @@ use super::inbox::Inbox;
 use super::index::Partition;
 use super::storage::{Storage, is_full};
 use crate::coordinator::PartitionId;
-use crate::{Batch, Error, GatherLimits};
+use crate::{Batch, Error, GatherLimits, Positions};
 
 /// The places of a reader.
 #[derive(Debug, Default)]
@@ -145,6 +145,11 @@ impl Cursors {
     /// The positions of all partitions.
     pub(super) fn positions(&self) -> Vec<(PartitionId, i64)> {
         self.by_partition.iter().map(|(id, cursor)| (*id, cursor.position)).collect()
+    }
+
+    /// The positions of all partitions, by name.
+    pub(super) fn named_positions(&self) -> Positions {
+        self.by_partition.values().map(|cursor| (cursor.partition.name(), cursor.position)).collect()
     }
 
     /// When a wait that begins now ends; none = never.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::cursors::Cursors;
 use super::{Log, Topic};
-use crate::{Batch, Error, Follower, GatherLimits, Start};
+use crate::{Batch, Error, Follower, GatherLimits, Positions, Progress, Start};
 
 /// What one [`Follower::poll`] takes.
 const POLL: GatherLimits = GatherLimits { records_max: 10_000, bytes_max: 8 * 1024 * 1024 };
@@ -31,6 +31,17 @@ impl LocalFollower {
             cursors.add(partition.clone(), position);
         }
         Ok(Self { log, topics, cursors })
+    }
+
+    /// Begins in the middle, and does not look for partitions that are added.
+    pub(super) fn from(log: Arc<Log>, positions: &Positions) -> Result<Self, Error> {
+        let mut cursors = Cursors::default();
+        for (at, offset) in positions {
+            let partition = log.core.partition("follow", at)?;
+            let position = (*offset).clamp(0, partition.end());
+            cursors.add(partition, position);
+        }
+        Ok(Self { log, topics: Vec::new(), cursors })
     }
 
     /// Looks at what came.
@@ -60,6 +71,14 @@ impl Follower for LocalFollower {
                 return Ok(());
             }
         }
+    }
+
+    fn read_some(&mut self, batch: &mut Batch, limits: &GatherLimits) -> Result<Progress, Error> {
+        batch.clear();
+        self.look()?;
+        // Nothing is lost by an error: it comes only where nothing was read.
+        self.cursors.fill(self.log.core.storage(), batch, limits)?;
+        Ok(Progress { next: self.cursors.named_positions(), is_end: !self.cursors.has_more() })
     }
 
     fn read_to_end(&mut self, batch: &mut Batch) -> Result<(), Error> {

@@ -24,6 +24,7 @@ impl Member {
         let mut groups = log.core.groups();
         let id = groups.coordinator.join(&group);
         groups.inboxes.insert(id, cursors.inbox().clone());
+        groups.clients.insert(id, membership.client_id.clone());
         drop(groups);
         tracing::debug!(%group, member = id.0, client = membership.client_id, "joined");
         Self { log, group, id, cursors }
@@ -158,6 +159,7 @@ impl Drop for Member {
         let mut groups = self.log.core.groups();
         let woken = groups.coordinator.leave(&self.group, self.id);
         groups.inboxes.remove(&self.id);
+        groups.clients.remove(&self.id);
         groups.wake(&woken);
     }
 }

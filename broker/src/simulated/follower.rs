@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::faults::Dice;
-use crate::{Batch, Error, Follower};
+use crate::{Batch, Error, Follower, GatherLimits, Progress};
 
 pub(super) struct FaultyFollower {
     inner: Box<dyn Follower>,
@@ -27,5 +27,11 @@ impl Follower for FaultyFollower {
         batch.clear();
         self.dice.unavailable("follow")?;
         self.inner.read_to_end(batch)
+    }
+
+    fn read_some(&mut self, batch: &mut Batch, limits: &GatherLimits) -> Result<Progress, Error> {
+        batch.clear();
+        self.dice.unavailable("follow")?;
+        self.inner.read_some(batch, limits)
     }
 }

@@ -3,11 +3,15 @@
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use jobico_event::PoolId;
+use jobico_event::dead_letter::{Stage, State};
 use jobico_service::Problem;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::dead::page;
+use crate::dead::settle::{self, Again};
 use crate::duration;
 use crate::row::{level_named, now_ms};
 use crate::store::cursor::{self, List};
@@ -17,6 +21,22 @@ use crate::store::{LogFilter, PageRequest, ResultFilter};
 const LIMIT_DEFAULT: usize = 100;
 /// Rows in a page, at most.
 const LIMIT_MAX: usize = 1000;
+
+/// The parameters that choose dead letters.
+const DEAD_FILTERS: &[&str] = &["job", "stage", "code", "since", "until"];
+
+/// Which dead letters to redrive or to drop.
+#[derive(Debug)]
+pub struct Settling {
+    /// Which.
+    pub filter: page::Filter,
+    /// How many at most.
+    pub letters: usize,
+    /// Where it goes on.
+    pub cursor: Option<page::Cursor>,
+    /// Whether those of which something became already are settled again.
+    pub again: Again,
+}
 
 /// What is wrong with one parameter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -65,8 +85,8 @@ impl Query {
     /// 400, naming each parameter that is wrong.
     pub fn results(self) -> Result<(ResultFilter, PageRequest), Problem> {
         let mut read = Read::new(self, &["job", "status", "since", "limit", "cursor"]);
-        let filter =
-            ResultFilter { job: read.parsed("job"), status: read.parsed("status"), since_ms: read.since(now_ms()) };
+        let since_ms = read.time("since", now_ms());
+        let filter = ResultFilter { job: read.parsed("job"), status: read.parsed("status"), since_ms };
         let page = read.page(List::Results);
         read.end((filter, page))
     }
@@ -81,13 +101,72 @@ impl Query {
         read.end(filter)
     }
 
+    /// The pool that is asked for, if one is.
+    ///
+    /// # Errors
+    /// 400, naming each parameter that is wrong.
+    pub fn pool(self) -> Result<Option<String>, Problem> {
+        let mut read = Read::new(self, &["pool"]);
+        let pool: Option<PoolId> = read.parsed("pool");
+        read.end(pool.map(|pool| pool.to_string()))
+    }
+
+    /// Nothing at all.
+    ///
+    /// # Errors
+    /// 400, naming each parameter that is given.
+    pub fn nothing(self) -> Result<(), Problem> {
+        Read::new(self, &[]).end(())
+    }
+
+    /// Whether what was done before is done again.
+    ///
+    /// # Errors
+    /// 400, naming each parameter that is wrong.
+    pub fn force(self) -> Result<Again, Problem> {
+        let mut read = Read::new(self, &["force"]);
+        let again = read.again();
+        read.end(again)
+    }
+
+    /// The filter of a list of dead letters, how many of them, and where it goes on.
+    ///
+    /// # Errors
+    /// 400, naming each parameter that is wrong.
+    pub fn dead(self) -> Result<(page::Filter, usize, Option<page::Cursor>), Problem> {
+        let mut read = Read::new(self, &[DEAD_FILTERS, &["state", "limit", "cursor"]].concat());
+        let state = match read.value("state").as_deref() {
+            None => Some(State::Open),
+            Some("all") => None,
+            Some(_) => read.parsed("state"),
+        };
+        let filter = page::Filter { state, ..read.dead_filter() };
+        let (limit, cursor) = (read.limit(LIMIT_DEFAULT, LIMIT_MAX), read.parsed("cursor"));
+        read.end((filter, limit, cursor))
+    }
+
+    /// Which dead letters to redrive or to drop.
+    ///
+    /// # Errors
+    /// 400, naming each parameter that is wrong.
+    pub fn settling(self) -> Result<Settling, Problem> {
+        let mut read = Read::new(self, &[DEAD_FILTERS, &["force", "limit", "cursor"]].concat());
+        let again = read.again();
+        let state = (again == Again::Refuse).then_some(State::Open);
+        let filter = page::Filter { state, ..read.dead_filter() };
+        let letters = read.limit(settle::LETTERS_MAX, settle::LETTERS_MAX);
+        let cursor = read.parsed("cursor");
+        read.end(Settling { filter, letters, cursor, again })
+    }
+
     /// The filter and page of a list of logged lines.
     ///
     /// # Errors
     /// 400, naming each parameter that is wrong.
     pub fn logs(self) -> Result<(LogFilter, PageRequest), Problem> {
         let mut read = Read::new(self, &["job", "level", "since", "limit", "cursor"]);
-        let filter = LogFilter { job: read.parsed("job"), level: read.level(), since_ms: read.since(now_ms()) };
+        let since_ms = read.time("since", now_ms());
+        let filter = LogFilter { job: read.parsed("job"), level: read.level(), since_ms };
         let page = read.page(List::Logs);
         read.end((filter, page))
     }
@@ -148,8 +227,8 @@ impl Read {
     }
 
     /// A time, or how long ago, in milliseconds since 1970.
-    fn since(&mut self, now_ms: i64) -> Option<i64> {
-        let value = self.value("since")?;
+    fn time(&mut self, name: &str, now_ms: i64) -> Option<i64> {
+        let value = self.value(name)?;
         if let Ok(ago) = duration::parse(&value) {
             let ago_ms = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
             return Some(now_ms.saturating_sub(ago_ms).max(0));
@@ -160,20 +239,14 @@ impl Read {
             Err(_) => {
                 let message =
                     format!("'{value}' is neither a time such as 2026-01-31T12:00:00Z (RFC 3339) nor one such as 15m");
-                self.fault("since", message);
+                self.fault(name, message);
                 None
             }
         }
     }
 
     fn page(&mut self, list: List) -> PageRequest {
-        let mut page = PageRequest { limit: LIMIT_DEFAULT, after: None };
-        if let Some(value) = self.value("limit") {
-            match value.parse() {
-                Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => page.limit = limit,
-                _ => self.fault("limit", format!("'{value}' is no number from 1 to {LIMIT_MAX}")),
-            }
-        }
+        let mut page = PageRequest { limit: self.limit(LIMIT_DEFAULT, LIMIT_MAX), after: None };
         if let Some(value) = self.value("cursor") {
             match cursor::decode(list, &value) {
                 Ok(key) => page.after = Some(key),
@@ -181,6 +254,42 @@ impl Read {
             }
         }
         page
+    }
+
+    fn limit(&mut self, default: usize, max: usize) -> usize {
+        let Some(value) = self.value("limit") else { return default };
+        match value.parse() {
+            Ok(limit) if (1..=max).contains(&limit) => limit,
+            _ => {
+                self.fault("limit", format!("'{value}' is no number from 1 to {max}"));
+                default
+            }
+        }
+    }
+
+    fn dead_filter(&mut self) -> page::Filter {
+        let now_ms = now_ms();
+        page::Filter {
+            job: self.parsed("job"),
+            stage: self.stage(),
+            code: self.value("code"),
+            since_ms: self.time("since", now_ms),
+            until_ms: self.time("until", now_ms),
+            state: None,
+        }
+    }
+
+    fn stage(&mut self) -> Option<String> {
+        let value = self.value("stage")?;
+        if !Stage::ALL.iter().any(|stage| stage.as_str() == value) {
+            let known: Vec<&str> = Stage::ALL.iter().map(|stage| stage.as_str()).collect();
+            self.fault("stage", format!("'{value}' is no stage; there are {}", known.join(", ")));
+        }
+        Some(value)
+    }
+
+    fn again(&mut self) -> Again {
+        if self.parsed("force").unwrap_or(false) { Again::Force } else { Again::Refuse }
     }
 
     fn end<T>(self, read: T) -> Result<T, Problem> {
@@ -211,9 +320,9 @@ mod tests {
         assert_eq!(filter.status, Some(Status::Error));
         assert_eq!((filter.since_ms, page.limit), (Some(1_795_517_919_413), 1000));
         let mut ago = Read::new(query(&[("since", "15m")]), &["since"]);
-        assert_eq!(ago.since(1_000_000), Some(100_000));
+        assert_eq!(ago.time("since", 1_000_000), Some(100_000));
         let mut zone = Read::new(query(&[("since", "1970-01-01T01:00:01 01:00")]), &["since"]);
-        assert_eq!(zone.since(0), Some(1_000));
+        assert_eq!(zone.time("since", 0), Some(1_000));
     }
 
     #[test]

@@ -18,12 +18,24 @@ use rdkafka::producer::ProducerContext;
 
 use super::super::error::Failure;
 
-struct Membership(NonNull<sys::rd_kafka_consumer_group_metadata_t>);
+/// A member of a group, at one moment.
+pub(in crate::kafka) struct Membership(NonNull<sys::rd_kafka_consumer_group_metadata_t>);
+
+// SAFETY: it is a copy of its own, that has no ties to the client or to a thread.
+unsafe impl Send for Membership {}
 
 impl Membership {
-    fn of<C: ConsumerContext>(consumer: &Client<C>) -> Option<Self> {
+    /// The membership of a consumer.
+    ///
+    /// # Errors
+    /// An abortable [`RDKafkaErrorCode::UnknownMemberId`] where it is no member (any more).
+    pub(in crate::kafka) fn of<C: ConsumerContext>(consumer: &Client<C>) -> Result<Self, Failure> {
         // SAFETY: the client is alive; what is returned is ours.
-        NonNull::new(unsafe { sys::rd_kafka_consumer_group_metadata(super::pointer(consumer)) }).map(Self)
+        let metadata = NonNull::new(unsafe { sys::rd_kafka_consumer_group_metadata(super::pointer(consumer)) });
+        metadata.map(Self).filter(Self::is_of_a_member).ok_or_else(|| {
+            let message = "the group went on without this member".to_owned();
+            Failure { abortable: true, ..Failure::new(RDKafkaErrorCode::UnknownMemberId, message) }
+        })
     }
 
     fn is_of_a_member(&self) -> bool {
@@ -43,21 +55,18 @@ impl Drop for Membership {
     }
 }
 
-/// Adds `offsets` to the open transaction of `producer`, in the name of `consumer`'s membership.
+/// Adds `offsets` to the open transaction of `producer`, in the name of a member. It may take longer than `wait`, for ever
+/// even: librdkafka 2.12 waits for a coordinator that it has lost sight of until some broker's connection comes or goes.
 ///
 /// # Errors
-/// An abortable [`RDKafkaErrorCode::UnknownMemberId`] where the consumer is no member (any more), or librdkafka's own.
-pub(in crate::kafka) fn send_offsets<P: ProducerContext, C: ConsumerContext>(
+/// librdkafka's own.
+pub(in crate::kafka) fn send_offsets<P: ProducerContext>(
     producer: &Client<P>,
-    consumer: &Client<C>,
+    membership: &Membership,
     offsets: &TopicPartitionList,
     wait: Duration,
 ) -> Result<(), Failure> {
-    let Some(membership) = Membership::of(consumer).filter(Membership::is_of_a_member) else {
-        let message = "the group went on without this member".to_owned();
-        return Err(Failure { abortable: true, ..Failure::new(RDKafkaErrorCode::UnknownMemberId, message) });
-    };
-    // SAFETY: both clients, the list and the metadata are alive for the call, which copies what it keeps.
+    // SAFETY: the client, the list and the metadata are alive for the call, which copies what it keeps.
     let failure = unsafe {
         super::failure(sys::rd_kafka_send_offsets_to_transaction(
             super::pointer(producer),
