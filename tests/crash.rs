@@ -167,7 +167,7 @@ fn processors_killed_at_random_have_one_outcome_for_each_event_on_kafka() {
         // Half over HTTP and half straight to Kafka, in as many portions as there are kills and one more: each kill meets
         // events that were sent before it and has others after it.
         let portion = events.div_ceil(2 * (kills + 1));
-        let reader = Reader::new(&system.kafka(), &format!("{}.results", system.tenant), Isolation::Committed);
+        let mut reader = Reader::new(&system.kafka(), &format!("{}.results", system.tenant), Isolation::Committed);
         for kill in 0..=kills {
             let numbers = (kill * portion).min(events / 2)..((kill + 1) * portion).min(events / 2);
             let (direct, client, sent, queue) = (numbers.clone(), client.clone(), &sent, &queue);
@@ -188,7 +188,7 @@ fn processors_killed_at_random_have_one_outcome_for_each_event_on_kafka() {
     let sending = begun.elapsed();
     let valid = sent.count() - sent.invalid.load(Ordering::Relaxed);
     for (topic, count) in [("results", valid), ("dead", sent.count() - valid)] {
-        let (reader, mut seen) =
+        let (mut reader, mut seen) =
             (Reader::new(&system.kafka(), &format!("{}.{topic}", system.tenant), Isolation::Committed), 0);
         let all = eventually_or(
             || {

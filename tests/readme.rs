@@ -64,7 +64,8 @@ on_each_log! {
             }
             seen.push(command[0].to_owned());
         }
-        assert_eq!(seen, ["dev", "upload", "upload", "deploy", "send", "results", "recorder"]);
+        let all = ["dev", "upload", "upload", "deploy", "send", "results", "recorder", "dead", "pools"];
+        assert_eq!(seen, all);
 
         let results = system.client.results();
         let greetings = |first: &str| results.iter().filter(|result| result["data"]["greeting"] == format!("Welcome, {first}")).count();

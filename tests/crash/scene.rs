@@ -127,7 +127,7 @@ impl Scene {
 
     /// Outcomes that readers have seen so far.
     pub fn outcomes(&mut self) -> usize {
-        self.seen += self.committed.iter().map(|reader| reader.poll().len()).sum::<usize>();
+        self.seen += self.committed.iter_mut().map(|reader| reader.poll().len()).sum::<usize>();
         self.seen
     }
 

@@ -144,34 +144,39 @@ pub enum Isolation {
 
 /// A reader of a whole topic, in no group.
 pub struct Reader {
+    address: String,
     topic: String,
+    isolation: Isolation,
     consumer: BaseConsumer,
-    partitions: usize,
+    /// What it reads next in each partition.
+    next: Vec<Offset>,
+    /// It has lost all brokers. Such a client may never find them again (librdkafka's issue 5301), so that another goes on.
+    lost: bool,
 }
 
 impl Reader {
     pub fn new(address: &str, topic: &str, isolation: Isolation) -> Self {
-        let isolation = match isolation {
-            Isolation::Committed => "read_committed",
-            Isolation::Uncommitted => "read_uncommitted",
-        };
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", address)
-            .set("group.id", "jobico-tests-outside")
-            .set("enable.auto.commit", "false")
-            .set("enable.partition.eof", "true")
-            .set("isolation.level", isolation)
-            .create()
-            .expect("a consumer");
+        let consumer = consumer(address, isolation);
         let metadata = consumer.fetch_metadata(Some(topic), WAIT_MAX).expect("Kafka answers");
         let partitions = metadata.topics()[0].partitions().len();
         assert!(partitions > 0, "the topic {topic} is not there");
+        let next = vec![Offset::Beginning; partitions];
+        let (address, topic) = (address.to_owned(), topic.to_owned());
+        let this = Self { address, topic, isolation, consumer, next, lost: false };
+        this.assign();
+        this
+    }
+
+    fn assign(&self) {
         let mut list = TopicPartitionList::new();
-        for partition in 0..partitions {
-            list.add_partition_offset(topic, i32::try_from(partition).unwrap(), Offset::Beginning).unwrap();
+        for (partition, offset) in self.next.iter().enumerate() {
+            list.add_partition_offset(&self.topic, i32::try_from(partition).unwrap(), *offset).unwrap();
         }
-        consumer.assign(&list).expect("it can be assigned");
-        Self { topic: topic.to_owned(), consumer, partitions }
+        self.consumer.assign(&list).expect("it can be assigned");
+    }
+
+    fn note(&mut self, record: &Record) {
+        self.next[usize::try_from(record.partition).unwrap()] = Offset::Offset(record.offset + 1);
     }
 
     /// Up to where it is shown each partition: to its last stable offset, or to its end.
@@ -180,14 +185,14 @@ impl Reader {
             let partition = i32::try_from(partition).expect("few partitions");
             self.consumer.fetch_watermarks(&self.topic, partition, WAIT_MAX).expect("Kafka answers").1
         };
-        (0..self.partitions).map(end).collect()
+        (0..self.next.len()).map(end).collect()
     }
 
     /// What has been committed since the last call, up to the end of every partition.
-    pub fn read_to_end(&self) -> Vec<Record> {
+    pub fn read_to_end(&mut self) -> Vec<Record> {
         let (mut records, mut ended) = (Vec::new(), std::collections::BTreeSet::new());
         let begun = Instant::now();
-        while ended.len() < self.partitions {
+        while ended.len() < self.next.len() {
             assert!(begun.elapsed() < WAIT_MAX, "the topic's end is not reached: a transaction is open for ever");
             match self.consumer.poll(POLL) {
                 Some(Ok(message)) => records.push(record(&message)),
@@ -197,11 +202,16 @@ impl Reader {
                 None => {}
             }
         }
+        records.iter().for_each(|record| self.note(record));
         records
     }
 
     /// What arrives within a moment.
-    pub fn poll(&self) -> Vec<Record> {
+    pub fn poll(&mut self) -> Vec<Record> {
+        if std::mem::take(&mut self.lost) {
+            self.consumer = consumer(&self.address, self.isolation);
+            self.assign();
+        }
         let (mut records, begun) = (Vec::new(), Instant::now());
         while begun.elapsed() < MOMENT
             && let Some(polled) = self.consumer.poll(POLL)
@@ -211,12 +221,31 @@ impl Reader {
                 // Of one partition; the others may have more.
                 Err(KafkaError::PartitionEOF(_)) => {}
                 // A broker that a test has killed or stopped: it comes back.
-                Err(KafkaError::MessageConsumption(code)) if AWAY.contains(&code) => break,
+                Err(KafkaError::MessageConsumption(code)) if AWAY.contains(&code) => {
+                    self.lost = code == RDKafkaErrorCode::AllBrokersDown;
+                    break;
+                }
                 Err(error) => panic!("the reader failed: {error}"),
             }
         }
+        records.iter().for_each(|record| self.note(record));
         records
     }
+}
+
+fn consumer(address: &str, isolation: Isolation) -> BaseConsumer {
+    let isolation = match isolation {
+        Isolation::Committed => "read_committed",
+        Isolation::Uncommitted => "read_uncommitted",
+    };
+    ClientConfig::new()
+        .set("bootstrap.servers", address)
+        .set("group.id", "jobico-tests-outside")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("isolation.level", isolation)
+        .create()
+        .expect("a consumer")
 }
 
 fn record(message: &impl Message) -> Record {

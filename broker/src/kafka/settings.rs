@@ -67,8 +67,13 @@ impl Settings {
             .set("topic.metadata.refresh.interval.ms", "1000")
             .set("metadata.max.age.ms", "180000")
             .set("allow.auto.create.topics", "false")
-            .set_log_level(RDKafkaLogLevel::Info);
+            .set_log_level(self.log_level());
         config
+    }
+
+    /// What librdkafka says at all; how much of it is shown is the log's filter.
+    fn log_level(&self) -> RDKafkaLogLevel {
+        if self.properties.contains_key("debug") { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info }
     }
 
     fn overridden(&self, mut config: ClientConfig) -> ClientConfig {
