@@ -5,7 +5,7 @@
 //!    ▲
 //!    ├── readme, jobs, tools, settings     what people do
 //!    ├── producers, bad_input, neighbours  what comes in
-//!    ├── tracing                           what goes along
+//!    ├── tracing, telemetry                what goes along, and what is seen
 //!    └── stopping, crash                   what goes wrong; checked by outcome, which reads the log from outside
 //!         └── windows, rebalances, zombies, brokers, at_random: crash after crash (docs/exactly-once.md)
 //! ```
@@ -51,6 +51,7 @@ mod dead;
 mod neighbours;
 mod producers;
 
+mod telemetry;
 mod tracing;
 
 mod crash;
