@@ -36,6 +36,13 @@ on_each_log! {
             format!("{:?}", found.unwrap_or_else(|| panic!("no {name} in {processor:?}")).value)
         };
         assert!(attribute("tenant").contains(&system.tenant));
+        // Its batch has a trace of its own, to which it is linked.
+        let linked = processor.links.first().unwrap_or_else(|| panic!("no link in {processor:?}"));
+        let batch = eventually("the collector has the batch", || {
+            collector.spans(&hex(&linked.trace_id)).into_iter().find(|span| span.span_id == linked.span_id)
+        });
+        assert_eq!((batch.name.as_str(), batch.parent_span_id.len()), ("process batch", 0));
+        assert!(batch.attributes.iter().any(|attribute| attribute.key == "events.done"), "{batch:?}");
         assert!(attribute("job").contains("greetings"));
 
         assert_eq!(system.stop("dev"), Some(0));
