@@ -63,7 +63,7 @@ impl Stage {
 async fn catalog(tenant: &TenantId, retry: Retry, artifacts: &Path) -> Handle {
     let mut catalog = Catalog::default();
     let now = String::new;
-    catalog.insert(Document::Tenant(Tenant { tenant: tenant.clone(), created_at: now(), results_ttl_s: None }));
+    catalog.insert(Document::Tenant(Tenant::new(tenant.clone(), now())));
     let mut routes = Vec::new();
     for (event, queue, module, ok) in [
         ("first", "q1", "trap_when.wat", Some("second")),
