@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! worker ── gather ─► readiness ─► begin ─► step: decode ─► schema ─► function ─► decide ─► encode ─► commit
-//!   ▲                    │ function not there yet, retry not due: its partition waits                  │
+//!   ▲                    │ no function yet, retry not due, quota used up: its partition waits      │
 //!   └────────────────────┴──────── abort, rewind to where the batch began ◄────── any error ───────────┘
 //! ```
 //!
@@ -22,6 +22,7 @@ pub mod arrival;
 pub mod readiness;
 
 pub mod batch;
+pub mod quota;
 pub mod turns;
 
 pub mod step;

@@ -57,9 +57,11 @@ impl Change {
             quota_ms_per_s: self.quota_ms_per_s,
         };
         if change == TenantChange::default() {
-            return Err("the body must be an object with some of results_ttl_s, weight and quota_ms_per_s, each a number \
+            return Err(
+                "the body must be an object with some of results_ttl_s, weight and quota_ms_per_s, each a number \
                         or null for its default"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         let limits = [
             ("results_ttl_s", change.results_ttl_s, RESULTS_TTL_S_MAX, "seconds "),
