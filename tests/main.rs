@@ -4,7 +4,7 @@
 //!  system   starts processes of the binary in a scratch folder, on the embedded log or on Kafka and Cassandra
 //!    ▲
 //!    ├── readme, jobs, tools, settings     what people do
-//!    ├── producers, bad_input, neighbours  what comes in
+//!    ├── producers, bad_input, neighbours, fairness  what comes in
 //!    ├── tracing                           what goes along
 //!    └── stopping, crash                   what goes wrong; checked by outcome, which reads the log from outside
 //!         └── windows, rebalances, zombies, brokers, at_random: crash after crash (docs/exactly-once.md)
@@ -48,6 +48,7 @@ mod tools;
 
 mod bad_input;
 mod dead;
+mod fairness;
 mod neighbours;
 mod producers;
 

@@ -51,7 +51,7 @@ pub use config::Config;
 /// Starts the workers of this process. What they keep on this machine, compiled modules, is below `data_dir`.
 ///
 /// # Errors
-/// The wasm engine cannot be set up on this machine, metrics are registered twice, or the log does not answer.
+/// A transaction may take longer than the log allows; the wasm engine cannot be set up on this machine, metrics are registered twice, or the log does not answer.
 pub async fn start(
     frame: &Frame,
     config: Config,
@@ -61,6 +61,7 @@ pub async fn start(
     catalog: Handle,
     artifacts: Artifacts,
 ) -> Result<(), BoxError> {
+    config.check(broker.transaction_timeout())?;
     let log = TopicSpec {
         name: name::LOG.to_owned(),
         partitions: config.log_partitions,
