@@ -4,8 +4,9 @@
 //!  system   starts processes of the binary in a scratch folder, on the embedded log or on Kafka and Cassandra
 //!    ▲
 //!    ├── readme, jobs, tools, settings     what people do
-//!    ├── producers, bad_input, neighbours, fairness  what comes in
-//!    ├── tracing                           what goes along
+//!    ├── producers, bad_input, neighbours  what comes in
+//!    ├── fairness                          who has how much of a worker
+//!    ├── tracing, telemetry                what goes along, and what is seen
 //!    └── stopping, crash                   what goes wrong; checked by outcome, which reads the log from outside
 //!         └── windows, rebalances, zombies, brokers, at_random: crash after crash (docs/exactly-once.md)
 //! ```
@@ -52,6 +53,7 @@ mod fairness;
 mod neighbours;
 mod producers;
 
+mod telemetry;
 mod tracing;
 
 mod crash;

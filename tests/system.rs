@@ -28,6 +28,17 @@ pub const WAIT_MAX: Duration = Duration::from_secs(60);
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// Set to anything, a test that fails leaves its folders: what processes wrote, and the data of a Kafka of its own.
+const KEEP: &str = "JOBICO_TEST_KEEP";
+
+/// To be called where a folder is about to go.
+fn keep_where_failing(folder: &mut TempDir) {
+    if std::thread::panicking() && std::env::var_os(KEEP).is_some() {
+        folder.disable_cleanup(true);
+        eprintln!("--- kept: {}", folder.path().display());
+    }
+}
+
 /// What the system stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum On {
@@ -73,6 +84,12 @@ pub struct System {
     environment: Vec<(String, String)>,
 }
 
+impl Drop for System {
+    fn drop(&mut self) {
+        keep_where_failing(&mut self.folder);
+    }
+}
+
 impl System {
     pub fn new(on: On) -> Self {
         let unique = format!("{:08x}", rand::random::<u32>());
@@ -102,7 +119,9 @@ impl System {
 
     /// A system on a Kafka of its own, with no store.
     pub fn on_own_kafka(address: &str) -> Self {
-        Self { kafka: Some(address.to_owned()), ..Self::new(On::Kafka) }
+        let mut system = Self::new(On::Kafka);
+        system.kafka = Some(address.to_owned());
+        system
     }
 
     /// The bootstrap servers of its Kafka.

@@ -54,6 +54,7 @@ pub fn run(
     now_ms: i64,
 ) -> Result<Done, Error> {
     let started = Instant::now();
+    let span = stepper.begin_batch(batch.len());
     let mut run = Run { batch, lanes, waiting, quotas, now_ms, waits: Vec::new(), stopped: HashSet::new() };
     member.begin()?;
     let mut left = run.in_turns(turns, stepper, member)?;
@@ -62,6 +63,8 @@ pub fn run(
     let stepped = Instant::now();
     let committed = committed(batch, &run.waits, &left);
     member.commit(&committed)?;
+    span.record("events.done", batch.len() - left.len());
+    span.record("commit.ms", u64::try_from(stepped.elapsed().as_millis()).unwrap_or(u64::MAX));
     metrics.batch_events.observe((batch.len() - left.len()) as f64);
     metrics.batch_seconds.observe((stepped - started).as_secs_f64());
     metrics.commit_seconds.observe(stepped.elapsed().as_secs_f64());

@@ -13,6 +13,8 @@ use jobico_event::retry::{Ordering, Tier};
 use jobico_event::snapshot::{EventView, QueueView};
 use jobico_event::{Digest, TenantId, Violation, name};
 use jobico_service::trace::Carried;
+use tracing::Span;
+use tracing::field::Empty;
 
 use crate::arrival::Arrival;
 use crate::config::Limits;
@@ -35,6 +37,8 @@ pub struct Stepper {
     event_id: String,
     headers: Headers,
     traces: bool,
+    /// The batch's span, to which those of its events are linked; none where nothing is traced.
+    batch: Span,
     function_time: Duration,
     /// What was counted since the last commit.
     pub tally: Tally,
@@ -69,9 +73,24 @@ impl Stepper {
             event_id: String::new(),
             headers: Headers::default(),
             traces,
+            batch: Span::none(),
             function_time: Duration::ZERO,
             tally: Tally::default(),
         }
+    }
+
+    /// A batch of so many events begins: its span, where traces are exported. It is the root of a trace of its own, since
+    /// its events belong to many, and ends once the batch is committed or given up.
+    pub fn begin_batch(&mut self, events: usize) -> Span {
+        if self.traces {
+            self.batch = tracing::info_span!(parent: None, "process batch", otel.kind = "consumer", pool = self.pool, events, events.done = Empty, commit.ms = Empty);
+        }
+        self.batch.clone()
+    }
+
+    /// The batch has ended.
+    pub fn end_batch(&mut self) {
+        self.batch = Span::none();
     }
 
     /// How many instances are kept.
@@ -175,10 +194,11 @@ impl Stepper {
             None => carried,
             Some(span) => {
                 carried.adopt(span);
+                span.follows_from(self.batch.id());
                 carried.onward(span)
             }
         };
-        let _entered = span.as_ref().map(tracing::Span::enter);
+        let _entered = span.as_ref().map(Span::enter);
         let source = Source { record, origin, attempts: attempts + 1, id, trace: &trace };
         if let Some(cause) = room::too_much_to_carry(&record, id, &trace) {
             return self.give_up(arrival, &queue.tenant, &cause, id, member);
@@ -301,7 +321,7 @@ impl Stepper {
     }
 
     /// A span for the event, where its producer traces it and traces are exported.
-    fn span(&self, decoded: &Decoded<'_>, event: &EventView, id: &str) -> Option<tracing::Span> {
+    fn span(&self, decoded: &Decoded<'_>, event: &EventView, id: &str) -> Option<Span> {
         (self.traces && decoded.traceparent.is_some()).then(|| {
             tracing::info_span!("process event", otel.kind = "consumer", tenant = %event.tenant, job = %event.job, event = %event.event, id)
         })

@@ -154,7 +154,9 @@ impl Worker {
         if batch.is_empty() {
             return Ok(());
         }
-        let done = batch::run(batch, &lanes, waiting, turns, quotas, stepper, member, &self.metrics, now_ms)?;
+        let done = batch::run(batch, &lanes, waiting, turns, quotas, stepper, member, &self.metrics, now_ms);
+        stepper.end_batch();
+        let done = done?;
         self.metrics.take_over(&mut stepper.tally);
         self.metrics.instances.set(i64::try_from(stepper.instances()).unwrap_or(i64::MAX));
         waiting.forget_done(&done.committed);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Health, Tasks};
+use crate::{Health, Tasks, metrics};
 
 /// What a service is given to live in: where it counts, reports and runs.
 #[derive(Clone)]
@@ -21,11 +21,6 @@ impl Frame {
     /// A frame for one process.
     #[must_use]
     pub fn new(drain: Duration) -> Self {
-        Self {
-            metrics: prometheus::Registry::new(),
-            health: Health::default(),
-            tasks: Tasks::new(drain),
-            traces: false,
-        }
+        Self { metrics: metrics::registry(), health: Health::default(), tasks: Tasks::new(drain), traces: false }
     }
 }

@@ -16,6 +16,7 @@ pub mod trace;
 
 pub mod frame;
 pub mod health;
+mod metrics;
 pub mod task;
 
 pub mod admin;

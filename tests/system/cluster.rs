@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
 
-use super::{eventually, kafka};
+use super::{eventually, kafka, keep_where_failing};
 
 /// Tests with a cluster of their own run one after the other: several clusters, and processes on each, are more than a
 /// machine of two cores carries without time-outs that say nothing.
@@ -88,5 +88,6 @@ impl Drop for Cluster {
         for pid in (1..=self.nodes).filter_map(|node| self.pid(node)) {
             let _ = Command::new("kill").args(["-KILL", &pid]).stderr(Stdio::null()).status();
         }
+        keep_where_failing(&mut self.folder);
     }
 }

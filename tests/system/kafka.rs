@@ -19,6 +19,9 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// The longest that a reader who does not wait for the end reads.
 const MOMENT: Duration = Duration::from_millis(500);
+/// A reader that has nothing to read for so long begins anew where it stands: a client that lost all brokers may never find
+/// them again (librdkafka's issue 5301), and may not say that it has.
+const QUIET_MAX: Duration = Duration::from_secs(5);
 /// How long a look at a cluster's brokers may take.
 const LOOK_MAX: Duration = Duration::from_secs(2);
 
@@ -150,8 +153,8 @@ pub struct Reader {
     consumer: BaseConsumer,
     /// What it reads next in each partition.
     next: Vec<Offset>,
-    /// It has lost all brokers. Such a client may never find them again (librdkafka's issue 5301), so that another goes on.
-    lost: bool,
+    /// When it was last made, or had something.
+    heard: Instant,
 }
 
 impl Reader {
@@ -162,7 +165,7 @@ impl Reader {
         assert!(partitions > 0, "the topic {topic} is not there");
         let next = vec![Offset::Beginning; partitions];
         let (address, topic) = (address.to_owned(), topic.to_owned());
-        let this = Self { address, topic, isolation, consumer, next, lost: false };
+        let this = Self { address, topic, isolation, consumer, next, heard: Instant::now() };
         this.assign();
         this
     }
@@ -208,11 +211,12 @@ impl Reader {
 
     /// What arrives within a moment.
     pub fn poll(&mut self) -> Vec<Record> {
-        if std::mem::take(&mut self.lost) {
+        let (mut records, begun) = (Vec::new(), Instant::now());
+        if self.heard.elapsed() > QUIET_MAX {
             self.consumer = consumer(&self.address, self.isolation);
             self.assign();
+            self.heard = begun;
         }
-        let (mut records, begun) = (Vec::new(), Instant::now());
         while begun.elapsed() < MOMENT
             && let Some(polled) = self.consumer.poll(POLL)
         {
@@ -221,12 +225,12 @@ impl Reader {
                 // Of one partition; the others may have more.
                 Err(KafkaError::PartitionEOF(_)) => {}
                 // A broker that a test has killed or stopped: it comes back.
-                Err(KafkaError::MessageConsumption(code)) if AWAY.contains(&code) => {
-                    self.lost = code == RDKafkaErrorCode::AllBrokersDown;
-                    break;
-                }
+                Err(KafkaError::MessageConsumption(code)) if AWAY.contains(&code) => break,
                 Err(error) => panic!("the reader failed: {error}"),
             }
+        }
+        if !records.is_empty() {
+            self.heard = Instant::now();
         }
         records.iter().for_each(|record| self.note(record));
         records

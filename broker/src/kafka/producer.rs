@@ -12,7 +12,7 @@ use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerCon
 
 use super::context;
 use super::errand::Errand;
-use super::error::{Failure, unusable};
+use super::error::{Failure, passes, unusable};
 use super::lifeline::Lifeline;
 use super::native::group::Membership;
 use super::native::{self, sender::Sender};
@@ -28,6 +28,8 @@ const ROOM_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long a transaction's offsets may take: longer than a group's coordinator takes to move to another broker. As long as
 /// they do, the group waits for this member with its next rebalance.
 const OFFSETS_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long records that are on their way may take to be answered for before an abort.
+const SETTLE_MAX: Duration = Duration::from_secs(2);
 /// How much longer than it was told a call of librdkafka may take before it is left behind.
 const GRACE: Duration = Duration::from_secs(1);
 /// Events served in a row: a report of failures holds as many as there are.
@@ -145,7 +147,7 @@ impl TransactionalProducer {
             }
         }
         self.serve();
-        match self.producer().context().failed().take() {
+        match self.producer().context().failed().clone() {
             None => Ok(()),
             Some(failure) => Err(self.reason(failure).class(OPERATION, Class::Abortable)),
         }
@@ -163,8 +165,9 @@ impl TransactionalProducer {
     /// Adds a consumer's offsets to the transaction.
     ///
     /// # Errors
-    /// [`Class::Fatal`] with [`Cause::Unavailable`] where librdkafka does not return: nothing can be done with this client
-    /// any more, not even close it.
+    /// [`Class::Fatal`] with [`Cause::Unavailable`] where the coordinator has not answered: the request may reach it yet, and
+    /// must not be taken for one of this producer's next transaction. (librdkafka may not even return: then nothing can be
+    /// done with this client any more, not even close it.)
     pub(super) fn send_offsets<C: ConsumerContext>(
         &mut self,
         consumer: &BaseConsumer<C>,
@@ -184,7 +187,9 @@ impl TransactionalProducer {
             let Err(failure) = sent else { return Ok(()) };
             let again = failure.retriable && !failure.abortable && !failure.fatal && !left.is_zero();
             if !again {
-                return Err(failure.class(OPERATION, Class::Abortable));
+                let error = failure.class(OPERATION, Class::Abortable);
+                let class = if error.cause == Cause::Unavailable { Class::Fatal } else { error.class };
+                return Err(Error { class, ..error });
             }
             self.serve();
         }
@@ -197,15 +202,38 @@ impl TransactionalProducer {
         Ok(())
     }
 
-    /// Aborts the transaction, where one is open. librdkafka throws away what is not sent yet, and waits for what is in
-    /// flight.
+    /// Aborts the transaction, where one is open.
+    ///
+    /// Only where the broker has answered for each record. One that is still on its way would come after the abort, with the
+    /// epoch of the next transaction, and be committed with it (KIP-890). Taking the transactional id over raises the
+    /// epoch, and the late one is refused.
+    ///
+    /// # Errors
+    /// [`Class::Fatal`] with [`Cause::Unavailable`] where records are on their way.
     pub(super) fn abort(&mut self) -> Result<(), Error> {
         if !self.open {
             return Ok(());
         }
+        if !self.settle() {
+            let message = "records are on their way, and could arrive later";
+            return Err(Error::new(Class::Fatal, Cause::Unavailable, "abort", message));
+        }
         self.until("abort", self.timeout, |producer, step| producer.abort_transaction(step)).map_err(in_doubt)?;
         self.open = false;
         Ok(())
+    }
+
+    /// Waits until no record is on its way. False: of some it is not known what became of them.
+    fn settle(&self) -> bool {
+        let deadline = Instant::now() + SETTLE_MAX;
+        while !native::flush(self.producer().client(), STEP) {
+            self.serve();
+            if Instant::now() >= deadline {
+                return false;
+            }
+        }
+        self.serve();
+        self.producer().context().failed().as_ref().is_none_or(|failure| !passes(failure.code))
     }
 
     /// Makes a call of librdkafka in steps, as its transactional calls go on where they stopped when they are made again;
