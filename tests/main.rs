@@ -5,6 +5,7 @@
 //!    ▲
 //!    ├── readme, jobs, tools, settings     what people do
 //!    ├── producers, bad_input, neighbours  what comes in
+//!    ├── fairness                          who has how much of a worker
 //!    ├── tracing, telemetry                what goes along, and what is seen
 //!    └── stopping, crash                   what goes wrong; checked by outcome, which reads the log from outside
 //!         └── windows, rebalances, zombies, brokers, at_random: crash after crash (docs/exactly-once.md)
@@ -48,6 +49,7 @@ mod tools;
 
 mod bad_input;
 mod dead;
+mod fairness;
 mod neighbours;
 mod producers;
 

@@ -1,6 +1,6 @@
 //! Settings, and starts that cannot be.
 
-use crate::system::{On, System};
+use crate::system::{Job, On, System};
 
 #[test]
 fn settings_come_from_files_and_variables_and_flags_and_the_nearest_wins() {
@@ -46,6 +46,23 @@ fn a_taken_port_is_named_with_the_flag_that_chooses_another() {
         let last = said.lines().last().unwrap_or_default();
         assert!(last.starts_with("jobico: ") && last.contains(&address) && last.contains(&flag), "{said}");
     }
+}
+
+#[test]
+fn a_processor_whose_transactions_could_last_longer_than_kafka_lets_them_does_not_start() {
+    let system = System::new(On::Kafka);
+    let mut process = system.spawn("processor", &["serve", "processor"], &["--call-ms-max", "30000"]);
+    assert_eq!(process.end(), Some(1));
+    let said = process.stderr();
+    let last = said.lines().last().unwrap_or_default();
+    assert!(last.contains("--call-ms-max 30000") && last.contains("JOBICO_KAFKA_TRANSACTION_TIMEOUT_MS="), "{said}");
+
+    let mut system = System::new(On::Kafka).with_env("JOBICO_KAFKA_TRANSACTION_TIMEOUT_MS", "90000");
+    system.start_dev(&["--call-ms-max", "30000"]);
+    system.deploy(&Job::new("job").event("e", "q", "echo"));
+    system.client.send("e", &[serde_json::json!({"n": 1})]);
+    system.client.await_results(1);
+    assert_eq!(system.stop("dev"), Some(0));
 }
 
 #[test]

@@ -23,6 +23,7 @@ const COMMANDS: &[&[&str]] = &[
     &["dead", "redrive"],
     &["dead", "drop"],
     &["pools"],
+    &["tenant", "set"],
     &["health"],
     &["completions"],
 ];
@@ -65,16 +66,20 @@ fn exit_codes_say_what_went_wrong() {
     fails(&["frobnicate"], 2, "frobnicate");
     fails(&["results", "no tenant"], 2, "no tenant");
     fails(&["results", tenant, "--limit", "0"], 2, "--limit");
+    fails(&["tenant", "set", tenant], 2, "--weight");
+    fails(&["tenant", "set", tenant, "--weight", "much"], 2, "default");
     // 3: refused, with each fault.
     fails(&["send", tenant, "number", wrong], 3, "data[1]");
     fails(&["results", tenant, "--since", "soon"], 3, "soon");
     fails(&["upload", "wasm", tenant, "f.wasm", wrong], 3, "WebAssembly");
     fails(&["deploy", "job.yaml"], 3, "--update");
+    fails(&["tenant", "set", tenant, "--weight", "0"], 3, "1 to 100");
     // 4: not found.
     fails(&["send", tenant, "nothing", events], 4, "nothing");
     fails(&["results", "nobody"], 4, "nobody");
     fails(&["show", "job", tenant, "nothing"], 4, "nothing");
     fails(&["rollback", tenant, "nothing"], 4, "nothing");
+    fails(&["tenant", "set", "nobody", "--weight", "2"], 4, "nobody");
     // 5: not now.
     fails(&["show", "tenants", "--registry", "http://127.0.0.1:1"], 5, "http://127.0.0.1:1");
     fails(&["health", "--admin-url", "http://127.0.0.1:1"], 5, "http://127.0.0.1:1");
@@ -108,7 +113,11 @@ fn every_command_prints_json_for_programs() {
     for list in ["jobs", "functions", "schemas"] {
         assert_eq!(json(&["show", list, tenant])["items"].as_array().map(Vec::len), Some(1), "{list}");
     }
-    assert_eq!(json(&["show", "tenants"])["items"][0]["tenant"], tenant);
+    let set = json(&["tenant", "set", tenant, "--weight", "3", "--quota-ms-per-s", "200", "--results-ttl-s", "60"]);
+    assert_eq!((&set["weight"], &set["quota_ms_per_s"], &set["results_ttl_s"]), (&json!(3), &json!(200), &json!(60)));
+    let set = json(&["tenant", "set", tenant, "--quota-ms-per-s", "default"]);
+    assert_eq!((&set["weight"], set.get("quota_ms_per_s")), (&json!(3), None), "what is not named stays");
+    assert_eq!(json(&["show", "tenants"])["items"][0], set);
     let shown = json(&["show", "job", tenant, "customer-proc-jobs"]);
     assert_eq!(
         (&shown["version"], &shown["active"]["routes"][0]["event"]),

@@ -14,6 +14,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -104,6 +105,10 @@ impl Kafka {
 impl Broker for Kafka {
     fn describe(&self) -> String {
         format!("kafka at {}", self.settings.bootstrap)
+    }
+
+    fn transaction_timeout(&self) -> Option<Duration> {
+        Some(self.settings.transaction_timeout())
     }
 
     async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {

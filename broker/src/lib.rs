@@ -182,6 +182,11 @@ pub trait Broker: Send + Sync + 'static {
     /// What it is, for people: `kafka at localhost:9092`, `embedded in …`.
     fn describe(&self) -> String;
 
+    /// How long a transaction may be open before the log ends it on its own; none: for ever.
+    fn transaction_timeout(&self) -> Option<Duration> {
+        None
+    }
+
     /// Makes the topics that do not exist yet; returns when each can be written and read. Topics that exist stay as they
     /// are, but for their partitions and their largest record, which grow to what is asked.
     async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error>;

@@ -12,6 +12,7 @@ mod recorder;
 mod results;
 mod send;
 mod show;
+mod tenant;
 mod upload;
 
 use clap::{Args, CommandFactory, Subcommand};
@@ -48,6 +49,9 @@ pub enum Tool {
     /// Show tenants, jobs, functions, schemas.
     #[command(subcommand)]
     Show(show::Show),
+    /// Change a tenant's settings: its share of workers, its quota, how long its results stay.
+    #[command(subcommand)]
+    Tenant(tenant::Tenant),
     /// Send events.
     Send(send::Send),
     /// Show a tenant's results, and follow them as they come.
@@ -77,6 +81,7 @@ pub async fn run(tool: Tool) -> Result<(), Error> {
         Tool::Deploy(deploy) => deploy::run(deploy).await,
         Tool::Rollback(rollback) => deploy::roll_back(rollback).await,
         Tool::Show(show) => show::run(show).await,
+        Tool::Tenant(tenant) => tenant::run(tenant).await,
         Tool::Send(send) => send::run(send).await,
         Tool::Results(results) => results::run(results).await,
         Tool::Recorder(recorder) => recorder::run(recorder).await,

@@ -34,6 +34,31 @@ pub struct Tenant {
     /// How long its results stay in the result store, seconds; none = the recorder's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub results_ttl_s: Option<u32>,
+    /// Its part of a worker's time beside other tenants that have events there: as many parts as this, 1 to [`WEIGHT_MAX`].
+    #[serde(default = "weight_default")]
+    pub weight: u32,
+    /// Milliseconds that its functions may run in a second on each worker, 1 to [`QUOTA_MS_PER_S_MAX`]; none = no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota_ms_per_s: Option<u32>,
+}
+
+/// See [`Tenant::weight`].
+pub const WEIGHT_DEFAULT: u32 = 1;
+/// See [`Tenant::weight`]: beside such a one, a tenant of weight 1 has a hundredth of the time, still more than nothing.
+pub const WEIGHT_MAX: u32 = 100;
+/// See [`Tenant::quota_ms_per_s`]: a worker is one thread, and has no more.
+pub const QUOTA_MS_PER_S_MAX: u32 = 1_000;
+
+fn weight_default() -> u32 {
+    WEIGHT_DEFAULT
+}
+
+impl Tenant {
+    /// A tenant without settings of its own.
+    #[must_use]
+    pub fn new(tenant: TenantId, created_at: String) -> Self {
+        Self { tenant, created_at, results_ttl_s: None, weight: WEIGHT_DEFAULT, quota_ms_per_s: None }
+    }
 }
 
 /// One uploaded version of a module.

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::catalog::{Active, Document, FunctionVersion, JobVersion, Queue, Route, Tenant};
+use crate::catalog::{
+    Active, Document, FunctionVersion, JobVersion, QUOTA_MS_PER_S_MAX, Queue, Route, Tenant, WEIGHT_DEFAULT, WEIGHT_MAX,
+};
 use crate::id::{EventId, FileName, JobId, QueueId, TenantId};
 use crate::retry::Retry;
 use crate::schema::Schema;
@@ -23,10 +25,14 @@ pub struct Snapshot {
 }
 
 /// A tenant, at one moment.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct TenantView {
     /// See [`Tenant::results_ttl_s`].
     pub results_ttl_s: Option<u32>,
+    /// See [`Tenant::weight`]; within its limits, whatever the document says.
+    pub weight: u32,
+    /// See [`Tenant::quota_ms_per_s`]; within its limits, whatever the document says.
+    pub quota_ms_per_s: Option<u32>,
     /// The events it takes.
     pub events: HashMap<EventId, Arc<EventView>>,
 }
@@ -352,8 +358,13 @@ impl Catalog {
     /// What a tenant adds to a snapshot; none where it is gone.
     fn part(&self, tenant: &TenantId) -> Option<Part> {
         let settings = self.tenants.get(tenant);
-        let mut view =
-            TenantView { results_ttl_s: settings.and_then(|known| known.results_ttl_s), events: HashMap::new() };
+        let quota_ms_per_s = settings.and_then(|known| known.quota_ms_per_s);
+        let mut view = TenantView {
+            results_ttl_s: settings.and_then(|known| known.results_ttl_s),
+            weight: settings.map_or(WEIGHT_DEFAULT, |known| known.weight).clamp(1, WEIGHT_MAX),
+            quota_ms_per_s: quota_ms_per_s.map(|ms| ms.clamp(1, QUOTA_MS_PER_S_MAX)),
+            events: HashMap::new(),
+        };
         let mut queues = HashMap::new();
         for (_, job) in of(&self.effective, tenant) {
             self.add(job, &mut view, &mut queues);

@@ -274,7 +274,7 @@ pub fn documents(
         source: String::new(),
     };
     [
-        Document::Tenant(Tenant { tenant: tenant.clone(), created_at: now.clone(), results_ttl_s: None }),
+        Document::Tenant(Tenant::new(tenant.clone(), now.clone())),
         Document::Job(version_of_job),
         Document::Active(Active { tenant, job, version, since: now }),
     ]

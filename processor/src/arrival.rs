@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jobico_broker::{Batch, Record};
 use jobico_event::retry::Tier;
-use jobico_event::snapshot::{QueueView, Snapshot};
+use jobico_event::snapshot::{QueueView, Snapshot, TenantView};
 use jobico_event::{header, name};
 
 /// What a topic of the pool is to its processors.
@@ -71,6 +71,12 @@ impl<'s> Lanes<'s> {
     #[must_use]
     pub fn lane(&self, record: &Record<'_>) -> Lane<'s> {
         self.lanes[record.topic_index()]
+    }
+
+    /// A tenant, where it is known.
+    #[must_use]
+    pub fn tenant(&self, tenant: &str) -> Option<&'s TenantView> {
+        self.snapshot.tenant(tenant)
     }
 
     /// The queue behind a topic: that of an event's origin.

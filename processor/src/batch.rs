@@ -8,9 +8,10 @@ use jobico_event::name;
 
 use crate::arrival::{Arrival, Lane, Lanes, Origin};
 use crate::metrics::Metrics;
+use crate::quota::Quotas;
 use crate::readiness::{Wait, Waiting};
 use crate::step::{Stepper, Verdict};
-use crate::turns::{Party, Turns};
+use crate::turns::{Claim, Turns};
 
 /// What came of a batch beside what is committed.
 #[derive(Debug, Default)]
@@ -28,6 +29,7 @@ struct Run<'b> {
     batch: &'b Batch,
     lanes: &'b Lanes<'b>,
     waiting: &'b Waiting,
+    quotas: &'b mut Quotas,
     now_ms: i64,
     waits: Vec<Wait>,
     /// Partitions that wait in place.
@@ -45,6 +47,7 @@ pub fn run(
     lanes: &Lanes<'_>,
     waiting: &Waiting,
     turns: &mut Turns,
+    quotas: &mut Quotas,
     stepper: &mut Stepper,
     member: &mut dyn Transactor,
     metrics: &Metrics,
@@ -52,7 +55,7 @@ pub fn run(
 ) -> Result<Done, Error> {
     let started = Instant::now();
     let span = stepper.begin_batch(batch.len());
-    let mut run = Run { batch, lanes, waiting, now_ms, waits: Vec::new(), stopped: HashSet::new() };
+    let mut run = Run { batch, lanes, waiting, quotas, now_ms, waits: Vec::new(), stopped: HashSet::new() };
     member.begin()?;
     let mut left = run.in_turns(turns, stepper, member)?;
     // What stands behind an event that waits in its place is read again.
@@ -76,26 +79,12 @@ impl Run<'_> {
         stepper: &mut Stepper,
         member: &mut dyn Transactor,
     ) -> Result<Vec<usize>, Error> {
-        let (parties, mut queues) = self.parties();
-        let (mut total, mut begun) = (Duration::ZERO, vec![0; queues.len()]);
-        for (party, own) in turns.next(&parties) {
-            if turns.is_over(total) {
-                break;
-            }
-            let mut taken = Duration::ZERO;
-            for index in &queues[party] {
-                if taken >= own {
-                    break;
-                }
-                begun[party] += 1;
-                taken += self.step(*index, stepper, member)?;
-            }
-            turns.settle(&parties[party], own, taken);
-            total += taken;
-        }
+        let (claims, mut queues) = self.claims();
+        let events: Vec<usize> = queues.iter().map(Vec::len).collect();
+        let done = turns.run(&claims, &events, |party, nth| self.step(queues[party][nth], stepper, member))?;
         let mut left: Vec<usize> = Vec::new();
-        for (queue, begun) in queues.iter_mut().zip(begun) {
-            left.extend(queue.drain(begun..));
+        for (queue, done) in queues.iter_mut().zip(done) {
+            left.extend(queue.drain(done..));
         }
         left.sort_unstable();
         Ok(left)
@@ -103,25 +92,31 @@ impl Run<'_> {
 
     /// The parties of the batch, and the places of each one's records. Those of a partition are one party's, so that their
     /// order holds.
-    fn parties(&self) -> (Vec<Party>, Vec<Vec<usize>>) {
-        let (mut parties, mut queues): (Vec<Party>, Vec<Vec<usize>>) = (Vec::new(), Vec::new());
+    fn claims(&self) -> (Vec<Claim>, Vec<Vec<usize>>) {
+        let (mut claims, mut queues): (Vec<Claim>, Vec<Vec<usize>>) = (Vec::new(), Vec::new());
         let mut by_topic: Vec<Option<usize>> = vec![None; self.batch.topics().len()];
         for (index, record) in self.batch.iter().enumerate() {
             let known = &mut by_topic[record.topic_index()];
             let party = *known.get_or_insert_with(|| {
-                let party = match self.lanes.lane(&record) {
-                    Lane::Queue(queue) => Some(queue.tenant.clone()),
+                let tenant = match self.lanes.lane(&record) {
+                    Lane::Queue(queue) => Some(&queue.tenant),
                     Lane::Tier(_) | Lane::Idle => None,
                 };
-                parties.iter().position(|known| *known == party).unwrap_or_else(|| {
-                    parties.push(party);
+                claims.iter().position(|claim| claim.party.as_ref() == tenant).unwrap_or_else(|| {
+                    claims.push(Claim {
+                        party: tenant.cloned(),
+                        weight: tenant
+                            .and_then(|tenant| self.lanes.tenant(tenant.as_str()))
+                            .map_or(1, |view| view.weight),
+                        allowance: tenant.and_then(|tenant| self.quotas.left(tenant)),
+                    });
                     queues.push(Vec::new());
-                    parties.len() - 1
+                    claims.len() - 1
                 })
             });
             queues[party].push(index);
         }
-        (parties, queues)
+        (claims, queues)
     }
 
     /// Does one event; how long its function took.
@@ -160,7 +155,12 @@ impl Run<'_> {
                 until_ms: self.now_ms.saturating_add(delay_ms),
             });
         }
-        Ok(stepper.take_function_time())
+        let function_time = stepper.take_function_time();
+        if let Some(queue) = queue {
+            // Also of what comes back from tiers, which cannot be held back for one tenant alone: its queue pays for it.
+            self.quotas.take(&queue.tenant, function_time);
+        }
+        Ok(function_time)
     }
 }
 

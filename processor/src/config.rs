@@ -7,6 +7,8 @@ use jobico_broker::GatherLimits;
 use jobico_event::contract;
 use jobico_event::name::POOL_DEFAULT;
 
+use crate::turns::OVERRUN_MAX;
+
 /// Settings of a processor.
 #[derive(Debug, Clone, Args)]
 #[group(skip)] // all roles of a process have one; their ids would meet
@@ -28,11 +30,12 @@ pub struct Config {
     pub batch_bytes_max: u32,
 
     /// Time of one transaction, milliseconds of functions running: after it, what is gathered and not done waits for the
-    /// next. Tenants that have events in a transaction share its time equally.
+    /// next. Tenants that have events in a transaction share its time by their weights.
     #[arg(long, env = "JOBICO_BATCH_MS_MAX", value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(5..=10_000))]
     pub batch_ms_max: u32,
 
-    /// Longest call of a function, milliseconds, where its job sets none; also the most that a job may set.
+    /// Longest call of a function, milliseconds, where its job sets none; also the most that a job may set. Kafka ends a
+    /// transaction after 30 s (JOBICO_KAFKA_TRANSACTION_TIMEOUT_MS): some 12 s is what fits into that.
     #[arg(long, env = "JOBICO_CALL_MS_MAX", value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(10..=60_000))]
     pub call_ms_max: u32,
 
@@ -103,7 +106,48 @@ const LOG_BYTES_MAX: usize = 64 << 10;
 /// See [`Limits::log_lines`].
 const LOG_LINES_MAX: usize = 100;
 
+/// Beside functions: what a transaction does before and after them, up to its commit, where the log is slow.
+const BESIDE_FUNCTIONS: Duration = Duration::from_secs(5);
+
+/// A transaction could take longer than the log lets it: the log would end it, and its batch be done again, for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "with --call-ms-max {call_ms_max} and --batch-ms-max {batch_ms_max} a transaction may take {needs_ms} ms, and Kafka ends it \
+     after {timeout_ms}: its events would be run again and again. Choose a smaller --call-ms-max, or let transactions last \
+     longer with JOBICO_KAFKA_TRANSACTION_TIMEOUT_MS={needs_ms} (brokers allow transaction.max.timeout.ms, by default 900000)"
+)]
+pub struct TransactionTooLong {
+    call_ms_max: u32,
+    batch_ms_max: u32,
+    needs_ms: u128,
+    timeout_ms: u128,
+}
+
 impl Config {
+    /// How long a transaction may take: a batch that is just not over when a function is begun, which is made ready first.
+    #[must_use]
+    pub fn transaction_max(&self) -> Duration {
+        let call = Duration::from_millis(self.call_ms_max.into()) + EPOCH_TICK;
+        Duration::from_millis(self.batch_ms_max.into()) * OVERRUN_MAX + call * 2 + BESIDE_FUNCTIONS
+    }
+
+    /// Checks that transactions end before the log ends them.
+    ///
+    /// # Errors
+    /// [`TransactionTooLong`] where they may not.
+    pub fn check(&self, transaction_timeout: Option<Duration>) -> Result<(), TransactionTooLong> {
+        let needs = self.transaction_max();
+        match transaction_timeout.filter(|timeout| *timeout < needs) {
+            None => Ok(()),
+            Some(timeout) => Err(TransactionTooLong {
+                call_ms_max: self.call_ms_max,
+                batch_ms_max: self.batch_ms_max,
+                needs_ms: needs.as_millis(),
+                timeout_ms: timeout.as_millis(),
+            }),
+        }
+    }
+
     /// How many workers run.
     #[must_use]
     pub fn workers(&self) -> usize {
@@ -131,6 +175,45 @@ impl Config {
             compile: Duration::from_secs(self.compile_s_max.into()),
             modules_bytes: (self.modules_mib_max as usize) << 20,
             compiled_bytes: u64::from(self.compiled_mib_max) << 20,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    #[test]
+    fn a_transaction_must_end_before_the_log_ends_it() {
+        let check = |flags: &[&str], timeout_s: Option<u64>| {
+            let command = Command::parse_from([&["processor"], flags].concat());
+            command.config.check(timeout_s.map(Duration::from_secs))
+        };
+        for (flags, timeout_s, fits) in [
+            (&[][..], Some(30), true),
+            (&[], Some(8), true),
+            (&[], Some(7), false),
+            (&["--call-ms-max", "12000"], Some(30), true),
+            (&["--call-ms-max", "13000"], Some(30), false),
+            (&["--call-ms-max", "60000"], Some(30), false),
+            (&["--call-ms-max", "60000"], Some(130), true),
+            (&["--batch-ms-max", "10000"], Some(30), true),
+            (&["--batch-ms-max", "10000", "--call-ms-max", "5000"], Some(30), false),
+            (&["--call-ms-max", "60000"], None, true),
+        ] {
+            assert_eq!(check(flags, timeout_s).is_ok(), fits, "{flags:?} {timeout_s:?}");
+        }
+        let refused = check(&["--call-ms-max", "60000"], Some(30)).unwrap_err().to_string();
+        for part in ["--call-ms-max 60000", "30000", "TRANSACTION_TIMEOUT_MS=125220"] {
+            assert!(refused.contains(part), "{refused}");
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! worker ── gather ─► readiness ─► begin ─► step: decode ─► schema ─► function ─► decide ─► encode ─► commit
-//!   ▲                    │ function not there yet, retry not due: its partition waits                  │
+//!   ▲                    │ no function yet, retry not due, quota used up: its partition waits      │
 //!   └────────────────────┴──────── abort, rewind to where the batch began ◄────── any error ───────────┘
 //! ```
 //!
@@ -22,6 +22,7 @@ pub mod arrival;
 pub mod readiness;
 
 pub mod batch;
+pub mod quota;
 pub mod turns;
 
 pub mod step;
@@ -50,7 +51,7 @@ pub use config::Config;
 /// Starts the workers of this process. What they keep on this machine, compiled modules, is below `data_dir`.
 ///
 /// # Errors
-/// The wasm engine cannot be set up on this machine, metrics are registered twice, or the log does not answer.
+/// A transaction may take longer than the log allows; the wasm engine cannot be set up on this machine, metrics are registered twice, or the log does not answer.
 pub async fn start(
     frame: &Frame,
     config: Config,
@@ -60,6 +61,7 @@ pub async fn start(
     catalog: Handle,
     artifacts: Artifacts,
 ) -> Result<(), BoxError> {
+    config.check(broker.transaction_timeout())?;
     let log = TopicSpec {
         name: name::LOG.to_owned(),
         partitions: config.log_partitions,

@@ -21,6 +21,8 @@ pub struct Metrics {
     pub retries: IntCounterVec,
     /// Seconds spent in functions, by tenant.
     pub function_seconds: CounterVec,
+    /// Seconds that tenants' events were held back because of quotas, by tenant: such as have one, no others.
+    pub throttled_seconds: CounterVec,
     /// Events in a transaction.
     pub batch_events: Histogram,
     /// Seconds from the begin of a transaction to its commit.
@@ -71,7 +73,17 @@ impl Metrics {
                 &["tier"],
             )?,
             function_seconds: CounterVec::new(
-                Opts::new("jobico_processor_function_seconds_total", "Time spent in functions"),
+                Opts::new(
+                    "jobico_processor_function_seconds_total",
+                    "Time spent in functions: a tenant's part of its sum is its share of the workers",
+                ),
+                &["tenant"],
+            )?,
+            throttled_seconds: CounterVec::new(
+                Opts::new(
+                    "jobico_processor_throttled_seconds_total",
+                    "Time that a tenant's events were held back on a worker because its quota of function time was used up",
+                ),
                 &["tenant"],
             )?,
             batch_events: histogram("jobico_processor_batch_events", "Events in a transaction", &BATCH_BUCKETS)?,
@@ -91,11 +103,12 @@ impl Metrics {
             instances: IntGauge::new("jobico_processor_instances", "Instances of functions kept")?,
             rebuilds: IntCounter::new("jobico_processor_rebuilds_total", "Members made anew after an error")?,
         };
-        let all: [Box<dyn prometheus::core::Collector>; 13] = [
+        let all: [Box<dyn prometheus::core::Collector>; 14] = [
             Box::new(metrics.events.clone()),
             Box::new(metrics.dead_letters.clone()),
             Box::new(metrics.retries.clone()),
             Box::new(metrics.function_seconds.clone()),
+            Box::new(metrics.throttled_seconds.clone()),
             Box::new(metrics.batch_events.clone()),
             Box::new(metrics.batch_seconds.clone()),
             Box::new(metrics.commit_seconds.clone()),
@@ -110,6 +123,11 @@ impl Metrics {
             registry.register(collector)?;
         }
         Ok(metrics)
+    }
+
+    /// Counts how long a tenant has waited for its quota.
+    pub fn count_throttled(&self, tenant: &TenantId, waited: Duration) {
+        self.throttled_seconds.with_label_values(&[tenant.as_str()]).inc_by(waited.as_secs_f64());
     }
 
     /// Takes over what a committed batch counted.

@@ -1,4 +1,5 @@
-//! Partitions that wait: for a module that is being compiled, for a job to come into force, or for their time.
+//! Partitions that wait: for a module that is being compiled, for a job to come into force, for their time, or for their
+//! tenant to be within its quota again.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,8 @@ pub enum Readiness {
     At(i64),
     /// Once something has changed: the catalog, or a module is settled.
     AfterChange,
+    /// Once it is this late, milliseconds since 1970, or something has changed.
+    AtOrAfterChange(i64),
 }
 
 /// The state of the world that partitions wait for a change of.
@@ -37,6 +40,7 @@ pub struct Waiting {
 enum Until {
     Change(State),
     Time(i64),
+    Either(i64, State),
 }
 
 /// An event that waits in place, and all behind it with it.
@@ -75,6 +79,7 @@ impl Waiting {
         for (partition, (_, readiness)) in late {
             let until = match readiness {
                 Readiness::At(ms) => Until::Time(ms),
+                Readiness::AtOrAfterChange(ms) => Until::Either(ms, state),
                 Readiness::AfterChange | Readiness::Now => Until::Change(state),
             };
             self.held.insert(partition, until);
@@ -104,6 +109,12 @@ impl Waiting {
         Ok(())
     }
 
+    /// Whether a partition is held back.
+    #[must_use]
+    pub fn holds(&self, partition: &TopicPartition) -> bool {
+        self.held.contains_key(partition)
+    }
+
     /// How often an event was run that waited in place.
     #[must_use]
     pub fn attempts(&self, record: &Record<'_>) -> u32 {
@@ -128,6 +139,7 @@ impl Waiting {
         let over = |until: &Until| match until {
             Until::Change(since) => *since != state,
             Until::Time(ms) => *ms <= now_ms,
+            Until::Either(ms, since) => *ms <= now_ms || *since != state,
         };
         if !self.held.values().any(over) {
             return Ok(());

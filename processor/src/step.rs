@@ -263,7 +263,7 @@ impl Stepper {
         let key = InstanceKey { digest: event.function.digest, main: event.function.main.clone() };
         let instance = match self.instance(&key, deadline) {
             Ok(instance) => instance,
-            Err(fault) => return Ok((failed(&fault), None)),
+            Err(fault) => return Ok((failed(&fault.within(deadline)), None)),
         };
         let answer = instance.call(valid.bytes(), deadline, output);
         let logged: Result<(), Error> = instance.log().iter().enumerate().try_for_each(|(index, line)| {
@@ -275,7 +275,7 @@ impl Stepper {
         logged?;
         Ok(match answer {
             Ok(answer) => (Outcome::Answered { code: answer.code }, answer.has_output.then_some(answer.output_bytes)),
-            Err(fault) => (failed(&fault), None),
+            Err(fault) => (failed(&fault.within(deadline)), None),
         })
     }
 

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use jobico_broker::{Batch, Broker, Class, Error, GatherLimits, Membership, Record, TopicPartition, Transactor};
 use jobico_catalog::Handle;
-use jobico_event::name;
 use jobico_event::retry::Tier;
+use jobico_event::{TenantId, name};
 use jobico_service::BoxError;
 use jobico_service::health::Component;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,7 @@ use crate::batch;
 use crate::config::Limits;
 use crate::library::Library;
 use crate::metrics::Metrics;
+use crate::quota::Quotas;
 use crate::readiness::{Readiness, State, Waiting};
 use crate::step::Stepper;
 use crate::turns::Turns;
@@ -95,6 +96,8 @@ impl Default for Pace {
 pub struct Course {
     worker: Worker,
     stepper: Stepper,
+    /// Kept where the member is made anew: what was used was used.
+    quotas: Quotas,
     backoff: Backoff,
     /// None: it has to join the group.
     member: Option<(Box<dyn Transactor>, Desk)>,
@@ -120,7 +123,13 @@ impl Worker {
     }
 
     /// One turn: follow the catalog, gather a batch, do it.
-    fn turn(&self, member: &mut dyn Transactor, stepper: &mut Stepper, desk: &mut Desk) -> Result<(), Error> {
+    fn turn(
+        &self,
+        member: &mut dyn Transactor,
+        stepper: &mut Stepper,
+        quotas: &mut Quotas,
+        desk: &mut Desk,
+    ) -> Result<(), Error> {
         let Desk { batch, spare, left, waiting, turns, subscribed } = desk;
         // The revision is read before the snapshot: a swap between the two is seen in the next turn at the latest.
         let state = State { revision: self.catalog.revision(), settled: self.library.settled() };
@@ -131,17 +140,21 @@ impl Worker {
             member.subscribe(&topics)?;
             *subscribed = Some(state.revision);
         }
-        hold_left(left, batch, member)?;
+        hold_left(left, batch, waiting, member)?;
         waiting.let_go(member, state, (self.pace.now_ms)())?;
         member.gather_more(batch, &more_than(batch, &self.gather), self.pace.gather_wait)?;
         stepper.release_modules();
+        let quota = |tenant: &TenantId| snapshot.tenant(tenant.as_str()).and_then(|view| view.quota_ms_per_s);
+        quotas.count_waits((self.pace.now_ms)(), quota, |tenant, waited| self.metrics.count_throttled(tenant, waited));
         let (lanes, now_ms) = (Lanes::of(batch, &snapshot, &self.pool), (self.pace.now_ms)());
         let mut queues = Queues::new(batch.topics().len());
-        waiting.hold_back(batch, member, state, |record| queues.readiness(record, &lanes, stepper, now_ms))?;
+        waiting.hold_back(batch, member, state, |record| {
+            queues.readiness(record, &lanes, stepper, |tenant| quotas.wait(tenant, quota(tenant), now_ms), now_ms)
+        })?;
         if batch.is_empty() {
             return Ok(());
         }
-        let done = batch::run(batch, &lanes, waiting, turns, stepper, member, &self.metrics, now_ms);
+        let done = batch::run(batch, &lanes, waiting, turns, quotas, stepper, member, &self.metrics, now_ms);
         stepper.end_batch();
         let done = done?;
         self.metrics.take_over(&mut stepper.tally);
@@ -176,13 +189,13 @@ impl Course {
         let instances_max = worker.library.instances_max_per_worker();
         let (limits, library) = (worker.limits.clone(), worker.library.clone());
         let stepper = Stepper::new(&worker.pool, limits, library, instances_max, worker.traces);
-        Self { worker, stepper, backoff: Backoff::default(), member: None }
+        Self { worker, stepper, quotas: Quotas::default(), backoff: Backoff::default(), member: None }
     }
 
     /// Joins the group, or gathers a batch and does it; how long to wait before the next turn.
     pub fn turn(&mut self) -> Duration {
         let Some((member, desk)) = &mut self.member else { return self.join() };
-        let Err(error) = self.worker.turn(&mut **member, &mut self.stepper, desk) else {
+        let Err(error) = self.worker.turn(&mut **member, &mut self.stepper, &mut self.quotas, desk) else {
             self.backoff.reset();
             return Duration::ZERO;
         };
@@ -248,13 +261,21 @@ fn more_than(batch: &Batch, limits: &GatherLimits) -> GatherLimits {
 }
 
 /// Gathers no more of partitions of which something is left, and again of those of which nothing is.
-fn hold_left(left: &mut BTreeSet<TopicPartition>, batch: &Batch, member: &mut dyn Transactor) -> Result<(), Error> {
+/// Who has come to wait meanwhile stays paused.
+fn hold_left(
+    left: &mut BTreeSet<TopicPartition>,
+    batch: &Batch,
+    waiting: &Waiting,
+    member: &mut dyn Transactor,
+) -> Result<(), Error> {
     if left.is_empty() && batch.is_empty() {
         return Ok(());
     }
     let now: BTreeSet<TopicPartition> = batch.first_offsets().into_keys().collect();
-    let (done, new): (Vec<_>, Vec<_>) =
-        (left.difference(&now).cloned().collect(), now.difference(left).cloned().collect());
+    let (done, new): (Vec<_>, Vec<_>) = (
+        left.difference(&now).filter(|at| !waiting.holds(at)).cloned().collect(),
+        now.difference(left).cloned().collect(),
+    );
     // Noted first: what is paused when a later step fails must be resumed some time.
     left.extend(new.iter().cloned());
     member.resume(&done)?;
@@ -271,10 +292,23 @@ impl Queues {
         Self(vec![None; topics])
     }
 
-    fn readiness(&mut self, record: &Record<'_>, lanes: &Lanes<'_>, stepper: &mut Stepper, now_ms: i64) -> Readiness {
+    /// When a record can be run; `quota` says until when a tenant has to wait for its own.
+    fn readiness(
+        &mut self,
+        record: &Record<'_>,
+        lanes: &Lanes<'_>,
+        stepper: &mut Stepper,
+        quota: impl FnOnce(&TenantId) -> Option<i64>,
+        now_ms: i64,
+    ) -> Readiness {
         let mut of = |queue| if stepper.prepare(queue) { Readiness::Now } else { Readiness::AfterChange };
         let tier = match lanes.lane(record) {
-            Lane::Queue(queue) => return *self.0[record.topic_index()].get_or_insert_with(|| of(queue)),
+            Lane::Queue(queue) => {
+                return *self.0[record.topic_index()].get_or_insert_with(|| match of(queue) {
+                    Readiness::Now => quota(&queue.tenant).map_or(Readiness::Now, Readiness::AtOrAfterChange),
+                    other => other,
+                });
+            }
             Lane::Idle => return Readiness::AfterChange,
             Lane::Tier(tier) => tier,
         };

@@ -4,6 +4,7 @@
 
 mod decisions;
 mod engine;
+mod fairness;
 mod functions;
 mod hostile;
 mod library;

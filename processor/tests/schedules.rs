@@ -22,7 +22,7 @@ use jobico_broker::simulated::{Faults, Simulated};
 use jobico_broker::{Append, Broker, GatherLimits, Retention, TopicSpec};
 use jobico_catalog::Handle;
 use jobico_event::name;
-use jobico_event::retry::{Retry, Tier};
+use jobico_event::retry::{self, Retry, Tier};
 use jobico_processor::worker::{Course, Pace, Worker};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
@@ -251,6 +251,45 @@ impl<'s> Schedule<'s> {
         }
         left
     }
+}
+
+#[test]
+fn an_event_waits_its_time_in_its_place_also_where_an_earlier_batch_had_no_time_for_it() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let stage = runtime.block_on(Stage::new());
+    let (retry, catalog) = stage.jobs.iter().find(|(retry, _)| retry.ordering == retry::Ordering::Key).unwrap();
+    let (catalog, batch_time) = (catalog.clone(), Duration::from_nanos(1));
+    let mut schedule = Schedule { retry, catalog, batch_time, ..Schedule::new(&stage, 0, false) };
+    schedule.gather.records_max = 1_000;
+    block_on(schedule.log.ensure_topics(&schedule.topics())).unwrap();
+    let event = |value: &str| Append {
+        topic: stage.topic("q1"),
+        key: Some(b"k".to_vec()),
+        value: Some(value.as_bytes().to_vec()),
+        headers: Vec::new(),
+    };
+    for answer in block_on(schedule.log.append(vec![event(r#"{"n":0}"#), event(r#"{"note":"bang!"}"#)])) {
+        answer.unwrap();
+    }
+    let waits = || stage.metrics.retries.with_label_values(&["1s"]).get();
+    for turn in 0.. {
+        assert!(turn < 100, "the second event is never run");
+        schedule.turn_of(0);
+        if waits() == 1 {
+            break;
+        }
+    }
+    // Its next attempt is its last, and makes it a dead letter.
+    let dead = || stage.metrics.dead_letters.with_label_values(&["function", "trap"]).get();
+    for _ in 0..20 {
+        schedule.turn_of(0);
+        assert_eq!((waits(), dead()), (1, 0), "it was run again before its time");
+    }
+    schedule.clock.fetch_add(1_000, Ordering::Relaxed);
+    for _ in 0..5 {
+        schedule.turn_of(0);
+    }
+    assert_eq!((waits(), dead()), (1, 1));
 }
 
 /// Schedules in which the workers run by themselves.

@@ -90,11 +90,7 @@ impl World {
         let tenant = TenantId::new(&format!("t{unique}")).unwrap();
         let retry = Retry { attempts: 1, ..Retry::default() };
         let mut catalog = Catalog::default();
-        catalog.insert(Document::Tenant(Tenant {
-            tenant: tenant.clone(),
-            created_at: String::new(),
-            results_ttl_s: None,
-        }));
+        catalog.insert(Document::Tenant(Tenant::new(tenant.clone(), String::new())));
         Self { broker, tenant, pool: format!("pool-{unique}"), folder, catalog, schemas: 0, routes: Vec::new(), retry }
     }
 

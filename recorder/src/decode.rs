@@ -169,7 +169,7 @@ mod tests {
         batch.push(topic, 0, 0, at_ms, None, Some(b"{}"), headers);
         let mut catalog = Catalog::default();
         let tenant = TenantId::new("short").unwrap();
-        catalog.insert(Document::Tenant(Tenant { tenant, created_at: String::new(), results_ttl_s: Some(60) }));
+        catalog.insert(Document::Tenant(Tenant { results_ttl_s: Some(60), ..Tenant::new(tenant, String::new()) }));
         result(&batch.get(0).unwrap(), &catalog.snapshot(), DAY, 10_000)
     }
 

@@ -44,7 +44,7 @@ fn catalog(ground: &Ground, pool: &str) -> Handle {
     };
     let mut catalog = Catalog::default();
     let created_at = String::new();
-    catalog.insert(Document::Tenant(Tenant { tenant: tenant.clone(), created_at, results_ttl_s: None }));
+    catalog.insert(Document::Tenant(Tenant::new(tenant.clone(), created_at)));
     catalog.insert(Document::Job(JobVersion {
         tenant: tenant.clone(),
         job: job.clone(),

@@ -162,7 +162,7 @@ async fn a_tenant_that_comes_later_is_recorded_too() {
         TopicSpec { name: name::results(&late), partitions: 1, retention: Retention::Default, record_bytes_max: None };
     ground.broker.ensure_topics(&[topic]).await.unwrap();
     ground.append(results(&late, 0..3)).await;
-    let document = Document::Tenant(Tenant { tenant: late.clone(), created_at: String::new(), results_ttl_s: None });
+    let document = Document::Tenant(Tenant::new(late.clone(), String::new()));
     let (key, value) = (Some(document.key().into_bytes()), Some(document.to_json()));
     ground.append(vec![Append { topic: name::CATALOG.into(), key, value, headers: vec![] }]).await;
 

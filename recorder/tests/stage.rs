@@ -158,7 +158,7 @@ impl Ground {
         let mut catalog = Catalog::default();
         for tenant in [&self.tenant, &self.other] {
             let created_at = String::new();
-            catalog.insert(Document::Tenant(Tenant { tenant: tenant.clone(), created_at, results_ttl_s: None }));
+            catalog.insert(Document::Tenant(Tenant::new(tenant.clone(), created_at)));
         }
         Handle::fixed(catalog.snapshot())
     }

@@ -34,12 +34,23 @@ pub enum Command {
     RegisterSchema(RegisterSchema),
     /// A module for a name.
     UploadFunction(UploadFunction),
-    /// A tenant's setting: how long its results stay in the result store, seconds; none = the recorder's default.
-    SetResultsTtl(TenantId, Option<u32>),
+    /// Settings of a tenant.
+    ChangeTenant(TenantId, TenantChange),
     /// A job file into force.
     Deploy(Box<JobFile>, Existing),
     /// The version before back into force.
     RollBack(TenantId, JobId),
+}
+
+/// See [`Command::ChangeTenant`]: what is none stays; an inner none goes back to the default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TenantChange {
+    /// See [`Tenant::results_ttl_s`].
+    pub results_ttl_s: Option<Option<u32>>,
+    /// See [`Tenant::weight`].
+    pub weight: Option<Option<u32>>,
+    /// See [`Tenant::quota_ms_per_s`].
+    pub quota_ms_per_s: Option<Option<u32>>,
 }
 
 /// See [`Command::RegisterSchema`].
@@ -149,7 +160,7 @@ pub fn decide(state: &State, command: &Command, now: &str) -> Result<Decision, R
     let decision = match command {
         Command::RegisterSchema(register) => schema::register(state, register, now),
         Command::UploadFunction(upload) => function::upload(state, upload, now),
-        Command::SetResultsTtl(tenant, ttl_s) => tenant::set_results_ttl(state, tenant, *ttl_s),
+        Command::ChangeTenant(tenant, change) => tenant::change(state, tenant, change),
         Command::Deploy(file, existing) => job::deploy(state, file, *existing, now),
         Command::RollBack(tenant, job) => job::roll_back(state, tenant, job, now),
     }?;

@@ -42,7 +42,7 @@ scenarios! {
         a_schema_that_does_not_compile_is_refused_with_all_faults,
         a_module_that_breaks_the_contract_is_refused_with_all_faults,
         the_same_module_again_is_the_same_version,
-        the_results_ttl_of_a_tenant_is_changed_and_unset;
+        settings_of_a_tenant_are_changed_one_by_one_and_unset;
     deploy:
         a_deployment_reaches_another_process,
         deploying_again_needs_update_and_the_same_again_changes_nothing,

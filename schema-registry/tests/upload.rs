@@ -85,18 +85,39 @@ pub async fn the_same_module_again_is_the_same_version(world: &World) {
     assert_eq!(put(module("")).await, (201, 3), "the older module is the newest again");
 }
 
-pub async fn the_results_ttl_of_a_tenant_is_changed_and_unset(world: &World) {
+pub async fn settings_of_a_tenant_are_changed_one_by_one_and_unset(world: &World) {
     let registry = world.registry().await;
     let change = async |registry: &Registry, body: Value| {
         registry.send(registry.request(Method::PATCH, "/v1/tenants/t").body(body.to_string())).await
     };
     change(&registry, json!({"results_ttl_s": 60})).await.problem(404);
     registry.put("/v1/tenants/t/schemas/s", "{}").await.expect(201);
+    let settings = |tenant: &Value| {
+        let setting = |name: &str| tenant.get(name).cloned();
+        (setting("results_ttl_s"), setting("weight"), setting("quota_ms_per_s"))
+    };
+    let unset = (None, Some(json!(1)), None);
+    assert_eq!(settings(&registry.get("/v1/tenants/t").await.expect(200)), unset);
     assert_eq!(change(&registry, json!({"results_ttl_s": 60})).await.expect(200)["results_ttl_s"], 60);
-    assert_eq!(registry.get("/v1/tenants/t").await.expect(200)["results_ttl_s"], 60);
-    for bad in [json!({}), json!({"results_ttl_s": 0}), json!({"results_ttl_s": "60"}), json!({"x": 1}), json!(3)] {
+    let changed = change(&registry, json!({"weight": 3, "quota_ms_per_s": 200})).await.expect(200);
+    let all = (Some(json!(60)), Some(json!(3)), Some(json!(200)));
+    assert_eq!(settings(&changed), all, "what is not named stays");
+    for bad in [
+        json!({}),
+        json!({"results_ttl_s": 0}),
+        json!({"results_ttl_s": "60"}),
+        json!({"x": 1}),
+        json!(3),
+        json!({"weight": 0}),
+        json!({"weight": 101}),
+        json!({"weight": 2, "quota_ms_per_s": 1001}),
+        json!({"results_ttl_s": 5, "name": "x"}),
+    ] {
         change(&registry, bad).await.problem(400);
     }
-    change(&registry, json!({"results_ttl_s": 5, "name": "x"})).await.problem(400);
-    assert_eq!(change(&registry, json!({"results_ttl_s": null})).await.expect(200).get("results_ttl_s"), None);
+    let faults = change(&registry, json!({"weight": 0, "quota_ms_per_s": 0})).await.problem(400);
+    assert!(faults.contains("weight is 0") && faults.contains("quota_ms_per_s is 0"), "{faults}");
+    assert_eq!(settings(&registry.get("/v1/tenants/t").await.expect(200)), all, "nothing of what is refused is done");
+    let nothing = json!({"results_ttl_s": null, "weight": null, "quota_ms_per_s": null});
+    assert_eq!(settings(&change(&registry, nothing).await.expect(200)), unset);
 }

@@ -99,7 +99,7 @@ impl TransactionalProducer {
             .create_with_context(context)
             .map_err(unusable(OPERATION))?;
         let client = Client { sender: Sender::default(), producer: Arc::new(producer) };
-        let timeout = settings.transaction_timeout;
+        let timeout = settings.transaction_timeout();
         let this = Self { client: Some(client), timeout, errand: Errand::default(), open: false };
         this.until(OPERATION, settings.takeover_timeout, |producer, step| producer.init_transactions(step)).map_err(
             |error| match error.class {

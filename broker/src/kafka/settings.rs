@@ -53,6 +53,12 @@ impl Settings {
         self.properties.get("bootstrap.servers").unwrap_or(&self.bootstrap)
     }
 
+    /// [`Settings::transaction_timeout`], or what the property of librdkafka says in its place.
+    pub(super) fn transaction_timeout(&self) -> Duration {
+        let property = self.properties.get("transaction.timeout.ms").and_then(|ms| ms.parse().ok());
+        property.map_or(self.transaction_timeout, Duration::from_millis)
+    }
+
     /// What all clients share.
     fn client(&self, client_id: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
@@ -168,7 +174,7 @@ impl Settings {
     /// For records in transactions.
     pub(super) fn transactional(&self, client_id: &str, transactional_id: &str) -> ClientConfig {
         let mut config = self.producer(client_id);
-        let timeout_ms = self.transaction_timeout.as_millis().to_string();
+        let timeout_ms = self.transaction_timeout().as_millis().to_string();
         config
             .set("transactional.id", transactional_id)
             // Counted before compression, unlike the topic's limit, which the broker sees to. Batches of several records end
@@ -195,5 +201,23 @@ impl std::fmt::Debug for Settings {
             .field("properties", &self.properties.keys().collect::<Vec<_>>())
             .field("replication", &self.replication)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transactions_time_is_the_propertys_where_there_is_one_and_records_have_no_more() {
+        let mut settings = Settings::new("localhost:9092");
+        assert_eq!(settings.transaction_timeout(), Duration::from_secs(30));
+        settings.properties.insert("transaction.timeout.ms".to_owned(), "12000".to_owned());
+        assert_eq!(settings.transaction_timeout(), Duration::from_secs(12));
+        let config = settings.transactional("client", "id");
+        assert_eq!(
+            (config.get("transaction.timeout.ms"), config.get("message.timeout.ms")),
+            (Some("12000"), Some("12000"))
+        );
     }
 }

@@ -53,7 +53,10 @@ pub struct OfTenant {
 /// Shows.
 pub async fn run(show: Show) -> Result<(), Error> {
     match show {
-        Show::Tenants { target } => list(&target, "/v1/tenants", &["tenant", "created_at", "results_ttl_s"]).await,
+        Show::Tenants { target } => {
+            let columns = ["tenant", "created_at", "weight", "quota_ms_per_s", "results_ttl_s"];
+            list(&target, "/v1/tenants", &columns).await
+        }
         Show::Jobs(of) => {
             let columns = ["job", "version", "name", "since", "events"];
             list(&of.target, &format!("/v1/tenants/{}/jobs", of.tenant), &columns).await

@@ -34,10 +34,15 @@ struct Defaults {
     processor: jobico_processor::Config,
 }
 
+/// See [`Defaults`].
+pub fn defaults() -> jobico_processor::Config {
+    Defaults::parse_from(["processor"]).processor
+}
+
 /// Measures it, against the same calls without the processor.
 pub fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failure> {
     let echo = wat::parse_str(ECHO)?;
-    let limits = Defaults::parse_from(["processor"]).processor.limits();
+    let limits = defaults().limits();
     let module = Module::compile(&Engine::new(&limits)?, &echo)?;
     let mut instance = Instance::new(&module, "event", &limits, limits.call)?;
     let (customers, mut output) = (events::customers(EVENTS), Vec::new());

@@ -29,10 +29,13 @@ const FIRST_WAIT_MAX: Duration = Duration::from_secs(60);
 const LAST_WAIT_MAX: Duration = Duration::from_secs(15);
 
 /// Times of a run, ms.
-struct Times {
-    p50: f64,
-    p99: f64,
-    max: f64,
+pub struct Times {
+    /// The median.
+    pub p50: f64,
+    /// 99 of 100 are no longer.
+    pub p99: f64,
+    /// The longest.
+    pub max: f64,
 }
 
 /// How the peer is run: as it is where nothing is set, but for one thread, which is plenty.
@@ -78,7 +81,7 @@ fn processor(lab: &Lab) -> Result<Times, Failure> {
     lab.reset_processors(From::End)?;
     let start = lab.cluster.positions(&lab.results, From::End)?;
     let _processor = lab.start("processor", &["--workers", "1"])?;
-    light_load(lab, &start)
+    light_load(lab, &lab.queue, &start)
 }
 
 fn streams(lab: &Lab) -> Result<Times, Failure> {
@@ -86,7 +89,7 @@ fn streams(lab: &Lab) -> Result<Times, Failure> {
     lab.cluster.reset(&application, &lab.queue, From::End)?;
     let start = lab.cluster.positions(&lab.results, From::End)?;
     let _peer = peer::start(lab, &application, TUNING)?;
-    light_load(lab, &start)
+    light_load(lab, &lab.queue, &start)
 }
 
 fn copy_loop(lab: &Lab) -> Result<Times, Failure> {
@@ -103,15 +106,15 @@ fn copy_loop(lab: &Lab) -> Result<Times, Failure> {
             }
             Ok::<(), Failure>(())
         });
-        let times = light_load(lab, &start);
+        let times = light_load(lab, &lab.queue, &start);
         drop(stop);
         copying.join().map_err(|_| "the copy loop panicked")??;
         times
     })
 }
 
-/// Produces events at their rate, and reads `start`'s topic until all of them have come out.
-fn light_load(lab: &Lab, start: &TopicPartitionList) -> Result<Times, Failure> {
+/// Produces events to `queue` at their rate, and reads `start`'s topic until all of them have come out.
+pub fn light_load(lab: &Lab, queue: &str, start: &TopicPartitionList) -> Result<Times, Failure> {
     let producer: BaseProducer = lab.cluster.client().set("linger.ms", "0").set("acks", "all").create()?;
     let reader: BaseConsumer = lab
         .cluster
@@ -126,7 +129,7 @@ fn light_load(lab: &Lab, start: &TopicPartitionList) -> Result<Times, Failure> {
     std::thread::scope(|scope| {
         let (arrived, first) = channel();
         let reading = scope.spawn(move || read(&reader, count + WARMING_EVENTS, &dues, &arrived));
-        let produced = produce(&producer, &lab.queue, count + WARMING_EVENTS, &due, &first);
+        let produced = produce(&producer, queue, count + WARMING_EVENTS, &due, &first);
         // Without this the reader would wait for what never comes.
         drop(due);
         let read = reading.join().map_err(|_| "the reader panicked")?;

@@ -6,6 +6,7 @@
 //!   processor  events through `jobico serve processor`  │ against bare: copy_loop + validation + wasm
 //!   streams    the same                                 │ against the peer: Kafka Streams
 //!   latency    one event in, its result readable        │ against bare: copy_loop, and the peer
+//!   flood      the same beside a tenant with a backlog    │ against alone
 //!   ingest     HTTP in, acknowledged                    │ batches against single events
 //!   verdict    what services ask of a schema            │ against bare: validation
 //!   call       what a function's call costs the host    │ against bare: wasm
@@ -28,6 +29,7 @@ mod peer;
 mod drain;
 
 mod call;
+mod flood;
 mod ingest;
 mod latency;
 mod processor;
@@ -78,6 +80,7 @@ fn run(settings: &Settings) -> Result<ExitCode, Failure> {
             Measurement::Processor => processor::measure(&lab, &mut report)?,
             Measurement::Streams => streams::measure(&lab, &mut report)?,
             Measurement::Latency => latency::measure(&lab, &mut report)?,
+            Measurement::Flood => flood::measure(&lab, &mut report)?,
             Measurement::Verdict => verdict::measure(&lab, &mut report)?,
             Measurement::Call => call::measure(&lab, &mut report)?,
             Measurement::Parts => bare::measure(&lab, &mut report)?,

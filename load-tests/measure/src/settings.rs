@@ -86,6 +86,8 @@ pub enum Measurement {
     Streams,
     /// The processor under light load.
     Latency,
+    /// The processor under light load of one tenant, beside another that floods.
+    Flood,
     /// Ingest over HTTP.
     Ingest,
 }

@@ -4,6 +4,7 @@
 pub mod process;
 
 use std::cell::{Cell, OnceCell};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -190,20 +191,36 @@ impl Lab {
     fn deploy(&self, registry: &str) -> Result<(), Failure> {
         let schema = self.schema_file();
         let job = self.example.join("job.yaml");
-        let steps: [&[&dyn AsRef<std::ffi::OsStr>]; 3] = [
+        let steps: [&[&dyn AsRef<OsStr>]; 3] = [
             &[&"upload", &"json", &TENANT, &SCHEMA, &schema],
             &[&"upload", &"wasm", &TENANT, &"customer.wasm", &self.wasm_file],
             &[&"deploy", &job],
         ];
-        for step in steps {
-            let mut command = Command::new(&self.jobico);
-            process::shelter(&mut command, &self.scratch);
-            let output = command.args(step.iter().map(|word| word.as_ref())).args(["--registry", registry]).output()?;
-            if !output.status.success() {
-                return Err(format!("deploying the job failed: {}", String::from_utf8_lossy(&output.stderr)).into());
-            }
+        steps
+            .iter()
+            .try_for_each(|step| self.tool_at(registry, &step.iter().map(|word| word.as_ref()).collect::<Vec<_>>()))
+    }
+
+    /// Runs a tool that changes what the registry has.
+    pub fn tool(&self, arguments: &[&OsStr]) -> Result<(), Failure> {
+        self.tool_at(&self.registry()?.url("registry")?, arguments)
+    }
+
+    fn tool_at(&self, registry: &str, arguments: &[&OsStr]) -> Result<(), Failure> {
+        let mut command = Command::new(&self.jobico);
+        process::shelter(&mut command, &self.scratch);
+        let output = command.args(arguments).args(["--registry", registry]).output()?;
+        if !output.status.success() {
+            return Err(format!("{arguments:?} failed: {}", String::from_utf8_lossy(&output.stderr)).into());
         }
         Ok(())
+    }
+
+    /// Writes a file for a tool to read.
+    pub fn scratch_file(&self, name: &str, content: &[u8]) -> Result<PathBuf, Failure> {
+        let path = self.scratch.join(name);
+        std::fs::write(&path, content)?;
+        Ok(path)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why a function did not answer.
 
 use std::fmt;
+use std::time::Duration;
 
 use jobico_event::dead_letter::{Cause, Stage};
 use wasmtime::Trap;
@@ -104,6 +105,15 @@ impl Fault {
             None => (Kind::Trap, format!("{error:#}")),
         };
         Self { phase, kind, message }
+    }
+
+    /// The same, with the time that it ran out of: a job's own, or the processor's where that is less.
+    #[must_use]
+    pub fn within(mut self, deadline: Duration) -> Self {
+        if self.kind == Kind::Timeout {
+            self.message = format!("it ran longer than the {} ms that it may here", deadline.as_millis());
+        }
+        self
     }
 
     /// Whether another instance, or another time, may do better. A module that lacks what the contract asks for will not; one

@@ -43,8 +43,12 @@ impl Stage {
             Retry { attempts: 2, tiers: vec![Tier::S1], ordering: key },
         ];
         let mut jobs = Vec::new();
+        for policy in policies.clone() {
+            jobs.push((policy.clone(), catalog(&tenant, policy, None, folder.path()).await));
+        }
+        // So little that some dozen events use its burst up.
         for policy in policies {
-            jobs.push((policy.clone(), catalog(&tenant, policy, folder.path()).await));
+            jobs.push((policy.clone(), catalog(&tenant, policy, Some(1), folder.path()).await));
         }
         for module in ["trap_when.wat", "echo.wat", "log.wat"] {
             while !matches!(library.look_up(&tenant, &Digest::of(&binary(module))), Lookup::Ready(_)) {
@@ -60,10 +64,10 @@ impl Stage {
 }
 
 /// Three queues: `q1` traps where there is a '!', and hands on to `q2`; `q3` logs.
-async fn catalog(tenant: &TenantId, retry: Retry, artifacts: &Path) -> Handle {
+async fn catalog(tenant: &TenantId, retry: Retry, quota_ms_per_s: Option<u32>, artifacts: &Path) -> Handle {
     let mut catalog = Catalog::default();
     let now = String::new;
-    catalog.insert(Document::Tenant(Tenant { tenant: tenant.clone(), created_at: now(), results_ttl_s: None }));
+    catalog.insert(Document::Tenant(Tenant { quota_ms_per_s, ..Tenant::new(tenant.clone(), now()) }));
     let mut routes = Vec::new();
     for (event, queue, module, ok) in [
         ("first", "q1", "trap_when.wat", Some("second")),

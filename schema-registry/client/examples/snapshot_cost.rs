@@ -56,7 +56,7 @@ fn fill(catalog: &mut Catalog, index: u32) {
     };
     let (at, pool) = (String::new(), name::POOL_DEFAULT.to_owned());
     let documents = [
-        Document::Tenant(Tenant { tenant: tenant.clone(), created_at: at.clone(), results_ttl_s: None }),
+        Document::Tenant(Tenant::new(tenant.clone(), at.clone())),
         Document::Job(JobVersion {
             tenant: tenant.clone(),
             job: job.clone(),

@@ -62,7 +62,7 @@ fn tenant(id: &str) -> TenantId {
 }
 
 fn made(id: &str) -> Document {
-    Document::Tenant(Tenant { tenant: tenant(id), created_at: String::new(), results_ttl_s: None })
+    Document::Tenant(Tenant::new(tenant(id), String::new()))
 }
 
 /// Version `version` of a job with the event `e`, checked against the schema with that id.

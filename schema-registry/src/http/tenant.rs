@@ -4,14 +4,15 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use jobico_event::TenantId;
+use jobico_event::catalog::{QUOTA_MS_PER_S_MAX, WEIGHT_MAX};
 use jobico_service::Problem;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::body::Body;
 use super::extract::Path;
 use super::{App, SETTINGS_BYTES_MAX, problem};
-use crate::decide::{Answer, Command, Refusal};
+use crate::decide::{Answer, Command, Refusal, TenantChange};
 use crate::state;
 use crate::store::Mode;
 
@@ -30,12 +31,52 @@ pub async fn show(State(app): State<App>, Path(tenant): Path<TenantId>) -> Resul
     Ok(Json(json!(found)))
 }
 
-/// What can be changed of a tenant.
+/// What can be changed of a tenant. What is not there stays; null goes back to the default.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Change {
-    /// Null goes back to the recorder's default. It has to be there, so that an empty change is not taken for one.
-    results_ttl_s: Option<u32>,
+    #[serde(default, deserialize_with = "given")]
+    results_ttl_s: Option<Option<u32>>,
+    #[serde(default, deserialize_with = "given")]
+    weight: Option<Option<u32>>,
+    #[serde(default, deserialize_with = "given")]
+    quota_ms_per_s: Option<Option<u32>>,
+}
+
+/// Null is something else than nothing.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u32>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+impl Change {
+    /// The change, where each value is within its limits.
+    fn checked(self) -> Result<TenantChange, String> {
+        let change = TenantChange {
+            results_ttl_s: self.results_ttl_s,
+            weight: self.weight,
+            quota_ms_per_s: self.quota_ms_per_s,
+        };
+        if change == TenantChange::default() {
+            return Err(
+                "the body must be an object with some of results_ttl_s, weight and quota_ms_per_s, each a number \
+                        or null for its default"
+                    .to_owned(),
+            );
+        }
+        let limits = [
+            ("results_ttl_s", change.results_ttl_s, RESULTS_TTL_S_MAX, "seconds "),
+            ("weight", change.weight, WEIGHT_MAX, ""),
+            ("quota_ms_per_s", change.quota_ms_per_s, QUOTA_MS_PER_S_MAX, "milliseconds a second "),
+        ];
+        let faults: Vec<String> = limits
+            .into_iter()
+            .filter_map(|(name, value, most, unit)| {
+                let value = value.flatten().filter(|value| !(1..=most).contains(value))?;
+                Some(format!("{name} is {value}; 1 to {most} {unit}are allowed, or null"))
+            })
+            .collect();
+        if faults.is_empty() { Ok(change) } else { Err(faults.join("; ")) }
+    }
 }
 
 /// `PATCH /v1/tenants/{tenant}`
@@ -45,20 +86,8 @@ pub async fn change(
     Body(body): Body<SETTINGS_BYTES_MAX>,
 ) -> Result<Json<Value>, Problem> {
     let refused = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
-    let given: Value =
-        serde_json::from_slice(&body).map_err(|error| refused(format!("the body is not JSON: {error}")))?;
-    if given.get("results_ttl_s").is_none() {
-        return Err(refused("the body must be {\"results_ttl_s\": SECONDS} or {\"results_ttl_s\": null}".to_owned()));
-    }
-    let change: Change = serde_json::from_value(given).map_err(|error| refused(format!("the body: {error}")))?;
-    if let Some(ttl_s) = change.results_ttl_s
-        && !(1..=RESULTS_TTL_S_MAX).contains(&ttl_s)
-    {
-        return Err(refused(format!(
-            "results_ttl_s is {ttl_s}; 1 to {RESULTS_TTL_S_MAX} seconds are allowed, or null"
-        )));
-    }
-    let command = Command::SetResultsTtl(tenant, change.results_ttl_s);
+    let change: Change = serde_json::from_slice(&body).map_err(|error| refused(format!("the body: {error}")))?;
+    let command = Command::ChangeTenant(tenant, change.checked().map_err(refused)?);
     match app.store.run(command, Mode::Write).await.map_err(|error| problem::of(&error))? {
         Answer::Tenant(tenant) => Ok(Json(json!(tenant))),
         other => Err(problem::unexpected(&other)),
