@@ -18,6 +18,8 @@ const TAKE_MAX: usize = 512;
 pub(super) struct Intake {
     by_number: HashMap<u64, Source>,
     numbers: BTreeMap<TopicPartition, u64>,
+    /// Added since this was asked for last.
+    assigned: Vec<TopicPartition>,
     /// Those that may have messages, in turn.
     ready: VecDeque<u64>,
     bells: Arc<Bells>,
@@ -46,6 +48,7 @@ impl Intake {
         Self {
             by_number: HashMap::new(),
             numbers: BTreeMap::new(),
+            assigned: Vec::new(),
             ready: VecDeque::new(),
             bells,
             rung: Vec::new(),
@@ -57,6 +60,7 @@ impl Intake {
     /// A partition is the member's from now on.
     pub(super) fn add(&mut self, Assigned { partition, number, queue }: Assigned) {
         self.numbers.insert(partition.clone(), number);
+        self.assigned.push(partition.clone());
         self.by_number.insert(
             number,
             Source { partition, left_over: VecDeque::new(), queue, paused: false, stale: false, queued: false },
@@ -70,6 +74,11 @@ impl Intake {
             self.by_number.remove(&number);
             self.ready.retain(|ready| *ready != number);
         }
+    }
+
+    /// The partitions added since this was asked last.
+    pub(super) fn take_assigned(&mut self) -> Vec<TopicPartition> {
+        std::mem::take(&mut self.assigned)
     }
 
     /// Whether a partition is the member's.
