@@ -6,6 +6,7 @@
 pub mod scene;
 
 mod brokers;
+mod moves;
 mod rebalances;
 mod windows;
 mod zombies;

@@ -5,9 +5,10 @@
 //!    ▲
 //!    ├── readme, jobs, tools, settings     what people do
 //!    ├── producers, bad_input, neighbours  what comes in
+//!    ├── pools                             who does it
 //!    ├── tracing                           what goes along
 //!    └── stopping, crash                   what goes wrong; checked by outcome, which reads the log from outside
-//!         └── windows, rebalances, zombies, brokers, at_random: crash after crash (docs/exactly-once.md)
+//!         └── windows, rebalances, moves, zombies, brokers, at_random: crash after crash (docs/exactly-once.md)
 //! ```
 //!
 //! Tests on Kafka need `JOBICO_TEST_KAFKA` and `JOBICO_TEST_CQL`, and fail without them; `make test` runs both and sets
@@ -49,6 +50,7 @@ mod tools;
 mod bad_input;
 mod dead;
 mod neighbours;
+mod pools;
 mod producers;
 
 mod tracing;

@@ -280,6 +280,10 @@ pub trait Consumer: Send {
     /// [`Class::Retriable`] where the log does not say it in time.
     fn standing(&mut self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Standing>, Error>;
 
+    /// How many offsets there are from what was gathered of the member's partitions, or else what the group has committed, to
+    /// their ends, as far as the log has told it by now: a rough number, of partitions that `counts` and at no cost to the log.
+    fn backlog(&mut self, counts: &dyn Fn(&str) -> bool) -> u64;
+
     /// Holds partitions back: [`Consumer::gather`] returns nothing of them until they are resumed.
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error>;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jobico_broker::{Cause, Class, Consumer, Positions, Standing, TopicPartition, Transactor};
+use jobico_broker::{Cause, Class, Positions, Standing, TopicPartition, Transactor};
 
 use crate::fixture::{ANY, Fixture, TURN, gather, next_offsets, partition, settle, turn, until, values};
 

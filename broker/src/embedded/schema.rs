@@ -144,7 +144,9 @@ mod tests {
         prepare(&connection).unwrap();
         let columns = |connection: &Connection| -> [String; 2] {
             ["topic", "group_offset"].map(|table| {
-                let names = format!("SELECT group_concat(name) FROM (SELECT name FROM pragma_table_info('{table}') ORDER BY name)");
+                let names = format!(
+                    "SELECT group_concat(name) FROM (SELECT name FROM pragma_table_info('{table}') ORDER BY name)"
+                );
                 connection.query_row(&names, (), |row| row.get(0)).unwrap()
             })
         };

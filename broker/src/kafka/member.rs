@@ -7,11 +7,13 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
 use super::error::{retriable, unusable};
-use super::{native, offsets};
 use super::rebalance::{Change, Rebalances};
 use super::retire::retire;
 use super::settings::Settings;
-use crate::{Batch, Cause, Class, Consumer, Error, GatherLimits, Membership, Positions, Standing, TopicPartition, crash_point};
+use super::{native, offsets};
+use crate::{
+    Batch, Cause, Class, Consumer, Error, GatherLimits, Membership, Positions, Standing, TopicPartition, crash_point,
+};
 
 mod intake;
 mod judge;
@@ -194,7 +196,18 @@ impl Consumer for Member {
     }
 
     fn standing(&mut self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Standing>, Error> {
-        offsets::standing(self.consumer(), partitions, MOVED, STANDING_MAX)
+        let standings = offsets::standing(self.consumer(), partitions, MOVED, STANDING_MAX)?;
+        for (at, standing) in &standings {
+            if let Standing::At(offset) | Standing::Moved(offset) = standing {
+                self.intake.begins_at(at, *offset);
+            }
+        }
+        Ok(standings)
+    }
+
+    fn backlog(&mut self, counts: &dyn Fn(&str) -> bool) -> u64 {
+        let client = self.consumer.as_ref().expect("it is taken by drop alone").client();
+        self.intake.backlog(counts, |at| native::known_end(client, &at.topic, at.partition))
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
@@ -216,8 +229,8 @@ impl Consumer for Member {
         if owned.is_empty() {
             return Ok(());
         }
-        for partition in owned.keys() {
-            self.intake.rewinding(partition);
+        for (partition, offset) in &owned {
+            self.intake.rewinding(partition, *offset);
             self.rewinds.remove(partition);
         }
         self.seek(&owned)

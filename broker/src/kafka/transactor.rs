@@ -7,7 +7,8 @@ use super::member::{self, Member};
 use super::producer::TransactionalProducer;
 use super::settings::Settings;
 use crate::{
-    Batch, Consumer, Error, GatherLimits, Membership, Outgoing, Positions, Standing, TopicPartition, Transactor, crash_point,
+    Batch, Consumer, Error, GatherLimits, Membership, Outgoing, Positions, Standing, TopicPartition, Transactor,
+    crash_point,
 };
 
 /// See [`crate::Broker::join_transactional`].
@@ -87,6 +88,10 @@ impl Consumer for KafkaTransactor {
 
     fn standing(&mut self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Standing>, Error> {
         self.member.standing(partitions)
+    }
+
+    fn backlog(&mut self, counts: &dyn Fn(&str) -> bool) -> u64 {
+        self.member.backlog(counts)
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {

@@ -144,6 +144,10 @@ impl Consumer for Member {
         partitions.iter().map(standing).collect()
     }
 
+    fn backlog(&mut self, counts: &dyn Fn(&str) -> bool) -> u64 {
+        self.cursors.backlog(counts)
+    }
+
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
         self.ids(partitions).into_iter().for_each(|id| self.cursors.pause(id));
         Ok(())

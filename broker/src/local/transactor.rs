@@ -9,7 +9,8 @@ use super::records::Records;
 use super::request::Holder;
 use super::{Log, Topic};
 use crate::{
-    Batch, Cause, Class, Consumer, Error, GatherLimits, Membership, Outgoing, Positions, Standing, TopicPartition, Transactor,
+    Batch, Cause, Class, Consumer, Error, GatherLimits, Membership, Outgoing, Positions, Standing, TopicPartition,
+    Transactor,
 };
 
 /// Bytes of records in one transaction; they are kept in memory until its commit.
@@ -153,6 +154,10 @@ impl Consumer for LocalTransactor {
 
     fn standing(&mut self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Standing>, Error> {
         self.member.standing(partitions)
+    }
+
+    fn backlog(&mut self, counts: &dyn Fn(&str) -> bool) -> u64 {
+        self.member.backlog(counts)
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {

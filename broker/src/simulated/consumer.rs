@@ -45,6 +45,10 @@ impl Consumer for FaultyConsumer {
         self.inner.standing(partitions)
     }
 
+    fn backlog(&mut self, counts: &dyn Fn(&str) -> bool) -> u64 {
+        self.inner.backlog(counts)
+    }
+
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
         self.dice.unavailable("pause")?;
         self.inner.pause(partitions)

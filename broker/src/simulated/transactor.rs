@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::faults::Dice;
 use super::no_answer;
 use crate::local::{LocalTransactor, Log};
-use crate::{Batch, Cause, Class, Consumer, Error, GatherLimits, Outgoing, Positions, Standing, TopicPartition, Transactor};
+use crate::{
+    Batch, Cause, Class, Consumer, Error, GatherLimits, Outgoing, Positions, Standing, TopicPartition, Transactor,
+};
 
 pub(super) struct FaultyTransactor {
     log: Arc<Log>,
@@ -151,6 +153,10 @@ impl Consumer for FaultyTransactor {
     fn standing(&mut self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Standing>, Error> {
         self.dice.unavailable("read committed offsets")?;
         self.inner.standing(partitions)
+    }
+
+    fn backlog(&mut self, counts: &dyn Fn(&str) -> bool) -> u64 {
+        self.inner.backlog(counts)
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
