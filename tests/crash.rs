@@ -6,6 +6,7 @@
 pub mod scene;
 
 mod brokers;
+mod consumer_protocol;
 mod moves;
 mod rebalances;
 mod windows;
