@@ -364,8 +364,8 @@ async fn a_backlog_shows_in_metrics_and_is_gone_once_it_is_done(on: On) {
     let mut world = World::new(on).await;
     // Each call runs until its deadline: a hundred events a second, and a worker measures every five seconds.
     world.job("slow", "slow", "loop.wat").await.timeout_ms = Some(10);
-    world.send_plain("slow", &values(10)).await;
     let processor = world.process("0", 1).await;
+    world.send_plain("slow", &values(10)).await;
     world.dead(10).await;
     world.send_plain("slow", &values(1_200)).await;
     let [lag, rate, seconds] = ["lag_events", "service_rate_events", "backlog_seconds"];
