@@ -6,6 +6,8 @@
 pub mod scene;
 
 mod brokers;
+mod consumer_protocol;
+mod moves;
 mod rebalances;
 mod windows;
 mod zombies;

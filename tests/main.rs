@@ -5,10 +5,10 @@
 //!    ▲
 //!    ├── readme, jobs, tools, settings     what people do
 //!    ├── producers, bad_input, neighbours  what comes in
-//!    ├── fairness                          who has how much of a worker
+//!    ├── fairness, pools                   who does it, and has how much of a worker
 //!    ├── tracing, telemetry                what goes along, and what is seen
 //!    └── stopping, crash                   what goes wrong; checked by outcome, which reads the log from outside
-//!         └── windows, rebalances, zombies, brokers, at_random: crash after crash (docs/exactly-once.md)
+//!         └── windows, rebalances, moves, zombies, brokers, at_random: crash after crash (docs/exactly-once.md)
 //! ```
 //!
 //! Tests on Kafka need `JOBICO_TEST_KAFKA` and `JOBICO_TEST_CQL`, and fail without them; `make test` runs both and sets
@@ -51,6 +51,7 @@ mod bad_input;
 mod dead;
 mod fairness;
 mod neighbours;
+mod pools;
 mod producers;
 
 mod telemetry;

@@ -8,11 +8,12 @@ use crate::system::{Job, On, System};
 
 const DOCUMENT: &str = include_str!("../docs/telemetry.md");
 /// The files that name metrics.
-const SOURCES: [&str; 5] = [
+const SOURCES: [&str; 6] = [
     include_str!("../service/src/metrics.rs"),
     include_str!("../schema-registry/src/metrics.rs"),
     include_str!("../ingest/src/metrics.rs"),
     include_str!("../processor/src/metrics.rs"),
+    include_str!("../processor/src/backlog.rs"),
     include_str!("../recorder/src/metrics.rs"),
 ];
 

@@ -39,6 +39,10 @@ pub const DRAINED: &str = "commit::drained";
 pub const OFFSETS: &str = "commit::offsets";
 /// The coordinator has committed, the worker does not know it.
 pub const COMMITTED: &str = "commit::after";
+/// Partitions are to be handed over to another group: both groups' offsets are with the broker, in an open transaction.
+pub const HAND_OVER: &str = "hand-over::offsets";
+/// The coordinator has committed that, the one who hands over does not know it.
+pub const HANDED_OVER: &str = "hand-over::after";
 /// The transaction is to be aborted, and is open still.
 pub const ABORT: &str = "abort::before";
 /// The transaction is aborted, the worker has not gone back yet.

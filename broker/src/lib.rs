@@ -155,6 +155,17 @@ pub struct Lag {
     pub end: i64,
 }
 
+/// How a group stands to a partition: what it has committed of it. See [`Transactor::hand_over`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It never committed anything.
+    Never,
+    /// What comes before this offset is done.
+    At(i64),
+    /// It handed the partition over to another group, at this offset.
+    Moved(i64),
+}
+
 /// A member of a consumer group, as the log's coordinator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupMember {
@@ -264,6 +275,20 @@ pub trait Consumer: Send {
     /// The partitions this member has now.
     fn assignment(&self) -> BTreeSet<TopicPartition>;
 
+    /// The partitions that became this member's since this was asked last, also those that it lost and has again.
+    fn take_assigned(&mut self) -> Vec<TopicPartition>;
+
+    /// How this member's group stands to `partitions`, whether they are the member's or not, and whether it has subscribed
+    /// or not. Transactions that are about to change it are waited for, a second at most.
+    ///
+    /// # Errors
+    /// [`Class::Retriable`] where the log does not say it in time.
+    fn standing(&mut self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Standing>, Error>;
+
+    /// How many offsets there are from what was gathered of the member's partitions, or else what the group has committed, to
+    /// their ends, as far as the log has told it by now: a rough number, of partitions that `counts` and at no cost to the log.
+    fn backlog(&mut self, counts: &dyn Fn(&str) -> bool) -> u64;
+
     /// Holds partitions back: [`Consumer::gather`] returns nothing of them until they are resumed.
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error>;
 
@@ -298,6 +323,15 @@ pub trait Transactor: Consumer {
     /// of `positions` is not this member's (any more). [`Class::Fatal`] with [`Cause::Unavailable`] leaves open whether it
     /// was committed; whoever joins next with this transactional id begins behind it or before it, and nothing is in between.
     fn commit(&mut self, positions: &Positions) -> Result<(), Error>;
+
+    /// Hands partitions over from this member's group to the group `to`, in a transaction of its own, all or nothing: of this
+    /// group they are [`Standing::Moved`] from then on, of the other [`Standing::At`] their offset. Who has them in this
+    /// group counts, as for [`Transactor::commit`]; nobody's word is asked for in the other, which must not have committed
+    /// them meanwhile. No transaction may be open.
+    ///
+    /// # Errors
+    /// Those of [`Transactor::commit`]; one that is left open is to be aborted.
+    fn hand_over(&mut self, positions: &Positions, to: &str) -> Result<(), Error>;
 
     /// Ends the transaction without effect; without an open one it does nothing. The caller rewinds.
     fn abort(&mut self) -> Result<(), Error>;

@@ -20,8 +20,8 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::coordinator::{Coordinator, MemberId, PartitionId};
 use crate::{
-    Append, Cause, Class, Error, Follower, GroupMember, Lag, Membership, Position, Positions, Start, TopicPartition,
-    TopicSpec, Writer,
+    Append, Cause, Class, Error, Follower, GroupMember, Lag, Membership, Position, Positions, Standing, Start,
+    TopicPartition, TopicSpec, Writer,
 };
 
 mod index;
@@ -42,7 +42,7 @@ mod writer;
 pub(crate) use index::{Index, NewTopic, Partition, Topic};
 pub(crate) use member::Member;
 pub(crate) use records::headers;
-pub(crate) use request::{Request, Write};
+pub(crate) use request::{Offset, Request, Write};
 pub(crate) use storage::{Ranges, Storage, is_full};
 pub(crate) use transactor::LocalTransactor;
 
@@ -73,7 +73,7 @@ pub(crate) type Clock = Box<dyn Fn() -> i64 + Send + Sync>;
 #[derive(Default)]
 struct Groups {
     coordinator: Coordinator,
-    committed: HashMap<Arc<str>, HashMap<PartitionId, i64>>,
+    committed: HashMap<Arc<str>, HashMap<PartitionId, Offset>>,
     inboxes: HashMap<MemberId, Arc<Inbox>>,
     /// What members call themselves.
     clients: HashMap<MemberId, String>,
@@ -83,7 +83,7 @@ struct Groups {
 #[derive(Default)]
 pub(crate) struct Loaded {
     pub(crate) index: Index,
-    pub(crate) committed: HashMap<Arc<str>, HashMap<PartitionId, i64>>,
+    pub(crate) committed: HashMap<Arc<str>, HashMap<PartitionId, Offset>>,
     pub(crate) epochs: HashMap<String, u64>,
 }
 
@@ -173,7 +173,7 @@ impl Core {
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
         let groups = self.groups();
         let offsets = groups.committed.get(group).into_iter().flatten();
-        offsets.filter_map(|(id, offset)| Some((index.partition(*id)?.name(), *offset))).collect()
+        offsets.filter_map(|(id, offset)| Some((index.partition(*id)?.name(), offset.next))).collect()
     }
 }
 
@@ -185,7 +185,15 @@ impl Groups {
     }
 
     fn committed(&self, group: &str, partition: PartitionId) -> Option<i64> {
-        self.committed.get(group)?.get(&partition).copied()
+        self.committed.get(group)?.get(&partition).map(|offset| offset.next)
+    }
+
+    fn standing(&self, group: &str, partition: PartitionId) -> Standing {
+        match self.committed.get(group).and_then(|offsets| offsets.get(&partition)) {
+            None => Standing::Never,
+            Some(Offset { next, moved: false }) => Standing::At(*next),
+            Some(Offset { next, moved: true }) => Standing::Moved(*next),
+        }
     }
 }
 

@@ -82,6 +82,12 @@ conformance! {
         a_takeover_ends_the_open_transaction_at_once,
         a_member_whose_partition_moved_commits_nothing_for_it,
         a_transactor_whose_partition_moved_commits_nothing_for_it;
+    hand_over:
+        a_partition_that_is_handed_over_stands_in_the_other_group_where_it_stood_in_this_one,
+        a_partition_may_come_back,
+        nobody_hands_over_what_another_has,
+        nothing_is_handed_over_by_a_holder_whose_transactional_id_was_taken,
+        a_partition_that_is_lost_and_had_again_is_assigned_anew;
     writer:
         what_a_writer_wrote_is_read_as_a_whole,
         a_writer_that_acquired_nothing_writes_nothing,

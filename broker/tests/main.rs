@@ -16,6 +16,7 @@ mod consume;
 mod lag;
 mod share;
 
+mod hand_over;
 mod transact;
 mod zombies;
 

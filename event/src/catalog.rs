@@ -118,6 +118,9 @@ pub struct Queue {
     pub queue: QueueId,
     /// The pool of processors that reads it.
     pub pool: String,
+    /// Every pool that it was ever in when this version was deployed, the first one first; empty = `pool` alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pools: Vec<String>,
     /// Partitions it was asked to have; none = the registry's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partitions: Option<u32>,

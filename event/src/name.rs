@@ -72,6 +72,12 @@ pub fn transactional_id(pool: &str, instance: &str, worker: usize) -> String {
     format!("jobico.{pool}.{instance}.{worker}")
 }
 
+/// The transactional id with which a processor takes partitions over from other pools.
+#[must_use]
+pub fn moves_transactional_id(pool: &str, instance: &str) -> String {
+    format!("jobico.{pool}.{instance}.moves")
+}
+
 /// The Schema Registry subject of a tenant's schema.
 #[must_use]
 pub fn subject(tenant: &TenantId, schema: &FileName) -> String {

@@ -46,6 +46,8 @@ pub struct QueueView {
     pub topic: String,
     /// The pool that reads it.
     pub pool: String,
+    /// Every pool that it was ever in, `pool` among them, the first one first.
+    pub pools: Vec<String>,
     /// The events it carries.
     pub events: HashMap<EventId, Arc<EventView>>,
 }
@@ -114,6 +116,18 @@ pub struct Onward {
 }
 
 impl QueueView {
+    /// The first pool that it was in: the one that has what no pool has begun.
+    #[must_use]
+    pub fn home(&self) -> &str {
+        self.pools.first().unwrap_or(&self.pool)
+    }
+
+    /// Whether it was ever in another pool than its first.
+    #[must_use]
+    pub fn has_moved(&self) -> bool {
+        self.pools.len() > 1
+    }
+
     /// The event a record is: the one it names, or the only one of the queue where it names none.
     #[must_use]
     pub fn event(&self, ce_type: Option<&str>) -> Option<&Arc<EventView>> {
@@ -144,10 +158,10 @@ impl Snapshot {
         self.queues.values().filter(|queue| queue.pool == pool).map(|queue| queue.topic.clone()).collect()
     }
 
-    /// The pools that have queues, in order.
+    /// The pools that have queues or had some, in order: what waits to be run again stays in the pool where it failed.
     #[must_use]
     pub fn pools(&self) -> BTreeSet<&str> {
-        self.queues.values().map(|queue| queue.pool.as_str()).collect()
+        self.queues.values().flat_map(|queue| &queue.pools).map(String::as_str).collect()
     }
 
     /// The topics that recorders read: every tenant's results, in order.
@@ -365,15 +379,39 @@ impl Catalog {
             quota_ms_per_s: quota_ms_per_s.map(|ms| ms.clamp(1, QUOTA_MS_PER_S_MAX)),
             events: HashMap::new(),
         };
-        let mut queues = HashMap::new();
+        let (ever, mut queues) = (self.pools(tenant), HashMap::new());
         for (_, job) in of(&self.effective, tenant) {
-            self.add(job, &mut view, &mut queues);
+            self.add(job, &ever, &mut view, &mut queues);
         }
         let is_there = settings.is_some() || !view.events.is_empty();
         is_there.then(|| Part { view: Arc::new(view), queues: queues.into_values().map(Arc::new).collect() })
     }
 
-    fn add(&self, job: &JobVersion, tenant: &mut TenantView, queues: &mut HashMap<String, QueueView>) {
+    /// Every pool that each queue of a tenant was ever in, the first one first, by all versions that are kept.
+    #[must_use]
+    pub fn pools(&self, tenant: &TenantId) -> HashMap<QueueId, Vec<String>> {
+        let mut versions: Vec<&JobVersion> =
+            of(&self.jobs, tenant).flat_map(|(_, versions)| versions.values()).map(AsRef::as_ref).collect();
+        versions.sort_by_key(|version| (&version.deployed_at, &version.job, version.version));
+        let mut pools: HashMap<QueueId, Vec<String>> = HashMap::new();
+        for queue in versions.into_iter().flat_map(|version| &version.queues) {
+            let known = pools.entry(queue.queue.clone()).or_default();
+            for pool in queue.pools.iter().chain([&queue.pool]) {
+                if !known.contains(pool) {
+                    known.push(pool.clone());
+                }
+            }
+        }
+        pools
+    }
+
+    fn add(
+        &self,
+        job: &JobVersion,
+        ever: &HashMap<QueueId, Vec<String>>,
+        tenant: &mut TenantView,
+        queues: &mut HashMap<String, QueueView>,
+    ) {
         let pools: HashMap<&QueueId, &Queue> = job.queues.iter().map(|queue| (&queue.queue, queue)).collect();
         let onward = |event: &Option<EventId>| {
             let route = job.routes.iter().find(|route| Some(&route.event) == event.as_ref())?;
@@ -417,6 +455,7 @@ impl Catalog {
                 tenant: job.tenant.clone(),
                 topic,
                 pool: pool.to_owned(),
+                pools: ever.get(&route.queue).cloned().unwrap_or_else(|| vec![pool.to_owned()]),
                 events: HashMap::new(),
             });
             queue.events.insert(route.event.clone(), view);

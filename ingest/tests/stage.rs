@@ -268,7 +268,7 @@ pub fn documents(
         replaces: None,
         name: None,
         deployed_at: now.clone(),
-        queues: vec![Queue { queue, pool: "default".to_owned(), partitions: None }],
+        queues: vec![Queue { queue, pool: "default".to_owned(), pools: Vec::new(), partitions: None }],
         routes: vec![route],
         retry: jobico_event::retry::Retry::default(),
         source: String::new(),

@@ -18,12 +18,17 @@ pub mod metrics;
 
 pub mod worker;
 
+pub mod moves;
+pub mod tenure;
+
 pub mod arrival;
 pub mod readiness;
 
 pub mod batch;
 pub mod quota;
 pub mod turns;
+
+pub mod backlog;
 
 pub mod step;
 
@@ -76,9 +81,20 @@ pub async fn start(
     };
     let topics: Vec<TopicSpec> = Tier::ALL.map(tier).into_iter().chain([log]).collect();
     broker.ensure_topics(&topics).await?;
-    let metrics = metrics::Metrics::new(&frame.metrics)?;
+    let metrics = metrics::Metrics::new(&frame.metrics, &config.pool)?;
     let limits = config.limits();
     let library = library::Library::new(&limits, config.workers(), artifacts, data_dir, metrics.clone())?;
+    let wants = moves::Wants::default();
+    let mover = moves::Mover {
+        pool: config.pool.clone(),
+        transactional_id: name::moves_transactional_id(&config.pool, instance),
+        wants: wants.clone(),
+        broker: broker.clone(),
+        catalog: catalog.clone(),
+        metrics: metrics.clone(),
+    };
+    let stop = frame.tasks.stop_token();
+    frame.tasks.spawn_thread("moves", move || mover.run(&stop))?;
     for index in 0..config.workers() {
         let worker = worker::Worker {
             name: format!("{}-{index}", config.pool),
@@ -92,6 +108,7 @@ pub async fn start(
             broker: broker.clone(),
             catalog: catalog.clone(),
             library: library.clone(),
+            wants: wants.clone(),
             metrics: metrics.clone(),
             health: frame.health.component("processor"),
             stop: frame.tasks.stop_token(),

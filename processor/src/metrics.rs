@@ -8,6 +8,7 @@ use jobico_event::dead_letter::Cause;
 use jobico_event::retry::Tier;
 use prometheus::{CounterVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
+use crate::backlog::Shared;
 use crate::outcome::Outcome;
 
 /// The metrics of a processor.
@@ -41,6 +42,12 @@ pub struct Metrics {
     pub instances: IntGauge,
     /// Members made anew after an error.
     pub rebuilds: IntCounter,
+    /// Partitions taken over from other pools.
+    pub moved_partitions: IntCounter,
+    /// Partitions that other pools have still.
+    pub awaited_partitions: IntGauge,
+    /// How far the process is behind.
+    pub backlog: Shared,
 }
 
 /// Buckets of [`Metrics::batch_events`].
@@ -51,11 +58,11 @@ const COMPILE_BUCKETS: [f64; 9] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 1
 const SECONDS_BUCKETS: [f64; 11] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
 impl Metrics {
-    /// Registers the metrics.
+    /// Registers the metrics of a pool's processor.
     ///
     /// # Errors
     /// They are registered already.
-    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
+    pub fn new(registry: &Registry, pool: &str) -> prometheus::Result<Self> {
         let histogram = |name: &str, help: &str, buckets: &[f64]| {
             Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))
         };
@@ -102,8 +109,17 @@ impl Metrics {
             instances_made: IntCounter::new("jobico_processor_instances_made_total", "Instances of functions made")?,
             instances: IntGauge::new("jobico_processor_instances", "Instances of functions kept")?,
             rebuilds: IntCounter::new("jobico_processor_rebuilds_total", "Members made anew after an error")?,
+            moved_partitions: IntCounter::new(
+                "jobico_processor_moved_partitions_total",
+                "Partitions of queues that were moved to this pool, taken over from the pool that had them",
+            )?,
+            awaited_partitions: IntGauge::new(
+                "jobico_processor_awaited_partitions",
+                "Partitions of queues that were moved to this pool and that another pool has still",
+            )?,
+            backlog: Shared::new(pool)?,
         };
-        let all: [Box<dyn prometheus::core::Collector>; 14] = [
+        let all: [Box<dyn prometheus::core::Collector>; 16] = [
             Box::new(metrics.events.clone()),
             Box::new(metrics.dead_letters.clone()),
             Box::new(metrics.retries.clone()),
@@ -118,8 +134,10 @@ impl Metrics {
             Box::new(metrics.instances_made.clone()),
             Box::new(metrics.instances.clone()),
             Box::new(metrics.rebuilds.clone()),
+            Box::new(metrics.moved_partitions.clone()),
+            Box::new(metrics.awaited_partitions.clone()),
         ];
-        for collector in all {
+        for collector in all.into_iter().chain(metrics.backlog.collectors()) {
             registry.register(collector)?;
         }
         Ok(metrics)

@@ -22,13 +22,16 @@ use jobico_service::health::Component;
 use tokio_util::sync::CancellationToken;
 
 use crate::arrival::{Lane, Lanes, Origin, due_ms};
+use crate::backlog::Backlog;
 use crate::batch;
 use crate::config::Limits;
 use crate::library::Library;
 use crate::metrics::Metrics;
+use crate::moves::Wants;
 use crate::quota::Quotas;
 use crate::readiness::{Readiness, State, Waiting};
 use crate::step::Stepper;
+use crate::tenure::Tenures;
 use crate::turns::Turns;
 
 /// Events that are gathered and not done, as multiples of what one batch takes: beyond that, no more are gathered.
@@ -58,6 +61,8 @@ pub struct Worker {
     pub catalog: Handle,
     /// The modules.
     pub library: Library,
+    /// Where it says which partitions it waits for.
+    pub wants: Wants,
     /// What is counted.
     pub metrics: Metrics,
     /// How it does.
@@ -77,6 +82,8 @@ pub struct Pace {
     pub backoff_min: Duration,
     /// The longest wait after an error.
     pub backoff_max: Duration,
+    /// How often it measures its backlog, in real time.
+    pub measure_every: Duration,
     /// The time, milliseconds since 1970: Kafka's own measure.
     pub now_ms: Arc<dyn Fn() -> i64 + Send + Sync>,
 }
@@ -87,6 +94,7 @@ impl Default for Pace {
             gather_wait: Duration::from_millis(50),
             backoff_min: Duration::from_millis(20),
             backoff_max: Duration::from_secs(2),
+            measure_every: Duration::from_secs(5),
             now_ms: Arc::new(now_ms),
         }
     }
@@ -130,7 +138,7 @@ impl Worker {
         quotas: &mut Quotas,
         desk: &mut Desk,
     ) -> Result<(), Error> {
-        let Desk { batch, spare, left, waiting, turns, subscribed } = desk;
+        let Desk { batch, spare, left, tenures, waiting, turns, backlog, subscribed } = desk;
         // The revision is read before the snapshot: a swap between the two is seen in the next turn at the latest.
         let state = State { revision: self.catalog.revision(), settled: self.library.settled() };
         let snapshot = self.catalog.load();
@@ -143,6 +151,7 @@ impl Worker {
         hold_left(left, batch, waiting, member)?;
         waiting.let_go(member, state, (self.pace.now_ms)())?;
         member.gather_more(batch, &more_than(batch, &self.gather), self.pace.gather_wait)?;
+        tenures.admit(batch, member, &snapshot, &self.pool, (self.pace.now_ms)())?;
         stepper.release_modules();
         let quota = |tenant: &TenantId| snapshot.tenant(tenant.as_str()).and_then(|view| view.quota_ms_per_s);
         quotas.count_waits((self.pace.now_ms)(), quota, |tenant, waited| self.metrics.count_throttled(tenant, waited));
@@ -151,12 +160,17 @@ impl Worker {
         waiting.hold_back(batch, member, state, |record| {
             queues.readiness(record, &lanes, stepper, |tenant| quotas.wait(tenant, quota(tenant), now_ms), now_ms)
         })?;
+        if backlog.is_due() {
+            backlog.tell(member.backlog(&|topic| name::tier_of(&self.pool, topic).is_none()) + batch.len() as u64);
+        }
         if batch.is_empty() {
             return Ok(());
         }
+        let (begun, count) = (Instant::now(), batch.len());
         let done = batch::run(batch, &lanes, waiting, turns, quotas, stepper, member, &self.metrics, now_ms);
         stepper.end_batch();
         let done = done?;
+        backlog.has_done(count - done.left.len(), begun.elapsed());
         self.metrics.take_over(&mut stepper.tally);
         self.metrics.instances.set(i64::try_from(stepper.instances()).unwrap_or(i64::MAX));
         waiting.forget_done(&done.committed);
@@ -213,7 +227,7 @@ impl Course {
         match self.worker.join() {
             Ok(member) => {
                 self.worker.health.ready();
-                self.member = Some((member, Desk::new(self.worker.batch_time)));
+                self.member = Some((member, Desk::new(&self.worker)));
                 Duration::ZERO
             }
             Err(error) => {
@@ -232,20 +246,24 @@ struct Desk {
     spare: Batch,
     /// Partitions of what is left: no more is gathered of them before it is done.
     left: BTreeSet<TopicPartition>,
+    tenures: Tenures,
     waiting: Waiting,
     turns: Turns,
+    backlog: Backlog,
     /// The catalog's revision of which it has the topics.
     subscribed: Option<u64>,
 }
 
 impl Desk {
-    fn new(batch_time: Duration) -> Self {
+    fn new(worker: &Worker) -> Self {
         Self {
+            tenures: Tenures::new(&worker.name, worker.wants.clone()),
             batch: Batch::new(),
             spare: Batch::new(),
             left: BTreeSet::new(),
             waiting: Waiting::default(),
-            turns: Turns::new(batch_time),
+            turns: Turns::new(worker.batch_time),
+            backlog: Backlog::new(&worker.metrics.backlog, worker.pace.measure_every),
             subscribed: None,
         }
     }

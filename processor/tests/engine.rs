@@ -43,6 +43,7 @@ on_both_logs!(
     an_event_whose_order_counts_waits_in_its_place,
     attempts_that_are_used_up_end_in_a_dead_letter,
     a_batch_that_has_had_its_time_is_committed_and_the_rest_is_done_after_it,
+    a_backlog_shows_in_metrics_and_is_gone_once_it_is_done,
 );
 
 fn values(count: usize) -> Vec<String> {
@@ -348,6 +349,45 @@ async fn until_metric(processor: &Processor, line: &str) {
         }
     };
     tokio::time::timeout(Duration::from_secs(60), wait).await.expect("the metric never comes");
+}
+
+/// A processor's metric.
+fn metric(processor: &Processor, name: &str) -> f64 {
+    let families = processor.frame.metrics.gather();
+    let family = families.iter().find(|family| family.name() == name).unwrap();
+    let metric = &family.get_metric()[0];
+    assert_eq!(metric.get_label()[0].name(), "pool");
+    metric.get_gauge().get_value()
+}
+
+async fn a_backlog_shows_in_metrics_and_is_gone_once_it_is_done(on: On) {
+    let mut world = World::new(on).await;
+    // Each call runs until its deadline: a hundred events a second, and a worker measures every five seconds.
+    world.job("slow", "slow", "loop.wat").await.timeout_ms = Some(10);
+    let processor = world.process("0", 1).await;
+    world.send_plain("slow", &values(10)).await;
+    world.dead(10).await;
+    world.send_plain("slow", &values(1_200)).await;
+    let [lag, rate, seconds] = ["lag_events", "service_rate_events", "backlog_seconds"];
+    let of = |name: &str| metric(&processor, &format!("jobico_processor_{name}"));
+    let seen = async {
+        while of(lag) < 100.0 || of(rate) == 0.0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        (of(lag), of(rate), of(seconds))
+    };
+    let (lag_seen, rate_seen, seconds_seen) = tokio::time::timeout(Duration::from_secs(15), seen).await.unwrap();
+    assert!(lag_seen < 1_250.0, "{lag_seen}");
+    assert!((20.0..=110.0).contains(&rate_seen), "{rate_seen} events in a second of calls of 10 ms");
+    assert!((seconds_seen - lag_seen / rate_seen).abs() < 0.5, "{lag_seen} / {rate_seen} = {seconds_seen}");
+    let gone = async {
+        while (of(lag), of(seconds)) != (0.0, 0.0) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), gone).await.expect("the backlog is done");
+    assert!(of(rate) > 0.0, "the rate is known still");
+    assert_eq!(world.dead(1_210).await.len(), 1_210);
 }
 
 async fn a_batch_that_has_had_its_time_is_committed_and_the_rest_is_done_after_it(on: On) {

@@ -20,9 +20,11 @@ use std::time::{Duration, Instant};
 
 use jobico_broker::simulated::{Faults, Simulated};
 use jobico_broker::{Append, Broker, GatherLimits, Retention, TopicSpec};
-use jobico_catalog::Handle;
+use jobico_catalog::{Handle, Holder};
 use jobico_event::name;
 use jobico_event::retry::{self, Retry, Tier};
+use jobico_event::snapshot::Snapshot;
+use jobico_processor::moves::{Mover, Moving, Wants};
 use jobico_processor::worker::{Course, Pace, Worker};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
@@ -40,9 +42,12 @@ const FIRST_MS: i64 = 1_700_000_000_000;
 const TURNS_MAX: u32 = 120;
 /// Turns after the last fault in which everything must be done.
 const TURNS_TO_END: u32 = 3_000;
+/// The pool that all queues are in at first.
 const POOL: &str = "p";
+/// The pool that they are moved to and back from, where they are.
+const OTHER: &str = "o";
 const PARTITIONS: u32 = 3;
-/// Workers, each with a transactional id of its own.
+/// Workers of a pool, each with a transactional id of its own.
 const WORKERS: usize = 2;
 
 /// One schedule on its way.
@@ -51,21 +56,43 @@ struct Schedule<'s> {
     random: StdRng,
     log: Arc<Simulated>,
     retry: &'s Retry,
-    catalog: Handle,
+    catalogs: &'s [Arc<Snapshot>; 3],
+    /// Which of them is the newest.
+    newest: usize,
+    /// Whether queues are moved between pools: there are processors of both then.
+    moves: bool,
+    pools: Vec<Processor>,
     clock: Arc<AtomicI64>,
     gather: GatherLimits,
     batch_time: Duration,
-    workers: [Option<Course>; WORKERS],
     /// Workers that go on although another has their transactional id: as after a long stop of their machine.
     twins: Vec<Course>,
     sent: usize,
     told: bool,
 }
 
+/// The processor of a pool. It sees a new catalog when the schedule says so.
+struct Processor {
+    pool: &'static str,
+    workers: [Option<Course>; WORKERS],
+    mover: Option<Moving>,
+    catalog: Handle,
+    seen: Holder,
+    wants: Wants,
+}
+
+impl Processor {
+    fn new(pool: &'static str, catalog: &Arc<Snapshot>) -> Self {
+        let (catalog, seen) = Handle::held(catalog.clone());
+        Self { pool, workers: [None, None], mover: None, catalog, seen, wants: Wants::default() }
+    }
+}
+
 impl<'s> Schedule<'s> {
-    fn new(stage: &'s Stage, seed: u64, told: bool) -> Self {
+    fn new(stage: &'s Stage, seed: u64, moves: bool, told: bool) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
-        let (retry, catalog) = stage.jobs.choose(&mut random).unwrap();
+        let (retry, catalogs) = stage.jobs.choose(&mut random).unwrap();
+        let pools = if moves { &[POOL, OTHER][..] } else { &[POOL] };
         let records_max = *[1, 3, 10, 1_000].choose(&mut random).unwrap();
         // Batches that are over after the first event, and such that never are.
         let batch_time = *[Duration::from_nanos(1), Duration::from_secs(60)].choose(&mut random).unwrap();
@@ -73,11 +100,13 @@ impl<'s> Schedule<'s> {
             stage,
             log: Simulated::new(seed, Faults::default()),
             retry,
-            catalog: catalog.clone(),
+            catalogs,
+            newest: 0,
+            moves,
+            pools: pools.iter().map(|pool| Processor::new(pool, &catalogs[0])).collect(),
             clock: Arc::new(AtomicI64::new(FIRST_MS)),
             gather: GatherLimits { records_max, bytes_max: 1 << 20 },
             batch_time,
-            workers: [None, None],
             twins: Vec::new(),
             sent: 0,
             told,
@@ -115,11 +144,11 @@ impl<'s> Schedule<'s> {
             retention: Retention::Default,
             record_bytes_max: None,
         };
-        let tiers = Tier::ALL.map(|tier| topic(name::retry(POOL, tier), 2));
+        let tiers = [POOL, OTHER].into_iter().flat_map(|pool| Tier::ALL.map(|tier| topic(name::retry(pool, tier), 2)));
         let queues = ["q1", "q2", "q3"].map(|queue| topic(self.stage.topic(queue), PARTITIONS));
         let results = topic(name::results(&self.stage.tenant), PARTITIONS);
         let others = [topic(name::dead(&self.stage.tenant), 1), topic(name::LOG.to_owned(), 2), results];
-        tiers.into_iter().chain(queues).chain(others).collect()
+        tiers.chain(queues).chain(others).collect()
     }
 
     /// Some kinds of faults, each as likely as the seed says.
@@ -169,15 +198,19 @@ impl<'s> Schedule<'s> {
 
     fn one_turn(&mut self, turn: u32, faults: Faults) {
         self.clock.fetch_add(self.random.random_range(0..500), Ordering::Relaxed);
+        let pool = if self.moves { self.random.random_range(0..self.pools.len()) } else { 0 };
+        if self.moves && self.move_on(turn, pool) {
+            return;
+        }
         let index = self.random.random_range(0..WORKERS);
         match self.random.random_range(0..100) {
             0..4 => {
-                self.tell(|| format!("{turn}: worker {index} crashes"));
-                self.workers[index] = None;
+                self.tell(|| format!("{turn}: worker {pool}-{index} crashes"));
+                self.pools[pool].workers[index] = None;
             }
             4..6 if self.twins.len() < 2 => {
-                self.tell(|| format!("{turn}: worker {index} stands still, and is started again elsewhere"));
-                self.twins.extend(self.workers[index].take());
+                self.tell(|| format!("{turn}: worker {pool}-{index} stands still, and is started again elsewhere"));
+                self.twins.extend(self.pools[pool].workers[index].take());
             }
             6..8 => self.send_without_faults(faults),
             8..14 if !self.twins.is_empty() => {
@@ -186,30 +219,75 @@ impl<'s> Schedule<'s> {
                 self.tell(|| format!("{turn}: a twin has a turn, and would wait {wait:?}"));
             }
             _ => {
-                let wait = self.turn_of(index);
-                self.tell(|| format!("{turn}: worker {index} has a turn, and would wait {wait:?}"));
+                let wait = self.turn_of(pool, index);
+                self.tell(|| format!("{turn}: worker {pool}-{index} has a turn, and would wait {wait:?}"));
             }
         }
     }
 
-    fn turn_of(&mut self, index: usize) -> Duration {
-        let worker = self.worker(index);
-        self.workers[index].get_or_insert_with(|| Course::new(worker)).turn()
+    /// What happens in schedules in which queues move, and in no others. False: nothing.
+    fn move_on(&mut self, turn: u32, pool: usize) -> bool {
+        match self.random.random_range(0..100) {
+            0..4 => {
+                // First away, then back and away and back.
+                self.newest = if self.newest == 1 { 2 } else { 1 };
+                self.tell(|| format!("{turn}: the queues are moved: catalog {}", self.newest));
+            }
+            4..16 => {
+                self.tell(|| format!("{turn}: pool {pool} sees catalog {}", self.newest));
+                self.pools[pool].seen.put(self.catalogs[self.newest].clone());
+            }
+            16..18 => {
+                self.tell(|| format!("{turn}: the mover of pool {pool} crashes"));
+                self.pools[pool].mover = None;
+            }
+            18..40 => {
+                let wait = self.turn_of_mover(pool);
+                self.tell(|| format!("{turn}: the mover of pool {pool} has a turn, and would rest {wait:?}"));
+            }
+            _ => return false,
+        }
+        true
     }
 
-    fn worker(&self, index: usize) -> Worker {
+    fn turn_of(&mut self, pool: usize, index: usize) -> Duration {
+        let worker = self.worker(pool, index);
+        self.pools[pool].workers[index].get_or_insert_with(|| Course::new(worker)).turn()
+    }
+
+    fn turn_of_mover(&mut self, pool: usize) -> Duration {
+        let mover = self.mover(pool);
+        self.pools[pool].mover.get_or_insert_with(|| Moving::new(mover)).turn(Duration::ZERO)
+    }
+
+    fn mover(&self, pool: usize) -> Mover {
+        let Processor { pool, catalog, wants, .. } = &self.pools[pool];
+        Mover {
+            pool: (*pool).to_owned(),
+            transactional_id: name::moves_transactional_id(pool, "0"),
+            wants: wants.clone(),
+            broker: self.log.clone(),
+            catalog: catalog.clone(),
+            metrics: self.stage.metrics.clone(),
+        }
+    }
+
+    fn worker(&self, pool: usize, index: usize) -> Worker {
         let clock = self.clock.clone();
+        let Processor { pool, catalog, wants, .. } = &self.pools[pool];
         Worker {
-            name: index.to_string(),
-            group: name::processor_group(POOL),
-            transactional_id: name::transactional_id(POOL, "0", index),
-            pool: POOL.to_owned(),
+            // A twin goes on under its own.
+            name: format!("{index}-{}", self.twins.len()),
+            group: name::processor_group(pool),
+            transactional_id: name::transactional_id(pool, "0", index),
+            pool: (*pool).to_owned(),
+            wants: wants.clone(),
             gather: self.gather,
             batch_time: self.batch_time,
             limits: self.stage.limits.clone(),
             traces: false,
             broker: self.log.clone(),
-            catalog: self.catalog.clone(),
+            catalog: catalog.clone(),
             library: self.stage.library.clone(),
             metrics: self.stage.metrics.clone(),
             health: self.stage.frame.health.component("processor"),
@@ -224,9 +302,17 @@ impl<'s> Schedule<'s> {
 
     /// Without faults, until nothing is left in queues and tiers.
     fn finish(&mut self) {
+        for processor in &self.pools {
+            processor.seen.put(self.catalogs[self.newest].clone());
+        }
         for turn in 0..TURNS_TO_END {
             self.clock.fetch_add(100, Ordering::Relaxed);
-            self.turn_of(turn as usize % WORKERS);
+            for pool in 0..self.pools.len() {
+                self.turn_of(pool, turn as usize % WORKERS);
+                if self.moves {
+                    self.turn_of_mover(pool);
+                }
+            }
             if turn % 16 == 15 && self.left().is_empty() {
                 self.tell(|| format!("all is done after {turn} more turns"));
                 return;
@@ -237,13 +323,15 @@ impl<'s> Schedule<'s> {
 
     /// What the group has not done: partitions with the offset it has committed, and their end.
     fn left(&self) -> Vec<(String, i32, i64, i64)> {
-        let committed = self.log.committed_offsets(&name::processor_group(POOL));
+        let committed = [POOL, OTHER].map(|pool| self.log.committed_offsets(&name::processor_group(pool)));
         let queues = ["q1", "q2", "q3"].map(|queue| self.stage.topic(queue));
-        let topics = queues.into_iter().chain(Tier::ALL.map(|tier| name::retry(POOL, tier)));
+        let tiers = [POOL, OTHER].into_iter().flat_map(|pool| Tier::ALL.map(|tier| name::retry(pool, tier)));
+        let topics = queues.into_iter().chain(tiers);
         let mut left = Vec::new();
         for topic in topics {
             for (partition, end) in self.log.committed(&topic).unwrap().next_offsets() {
-                let done = committed.get(&partition).copied().unwrap_or(0);
+                let done =
+                    committed.iter().filter_map(|committed| committed.get(&partition)).max().copied().unwrap_or(0);
                 if done < end {
                     left.push((partition.topic.to_string(), partition.partition, done, end));
                 }
@@ -257,9 +345,9 @@ impl<'s> Schedule<'s> {
 fn an_event_waits_its_time_in_its_place_also_where_an_earlier_batch_had_no_time_for_it() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let stage = runtime.block_on(Stage::new());
-    let (retry, catalog) = stage.jobs.iter().find(|(retry, _)| retry.ordering == retry::Ordering::Key).unwrap();
-    let (catalog, batch_time) = (catalog.clone(), Duration::from_nanos(1));
-    let mut schedule = Schedule { retry, catalog, batch_time, ..Schedule::new(&stage, 0, false) };
+    let (retry, catalogs) = stage.jobs.iter().find(|(retry, _)| retry.ordering == retry::Ordering::Key).unwrap();
+    let (pools, batch_time) = (vec![Processor::new(POOL, &catalogs[0])], Duration::from_nanos(1));
+    let mut schedule = Schedule { retry, catalogs, pools, batch_time, ..Schedule::new(&stage, 0, false, false) };
     schedule.gather.records_max = 1_000;
     block_on(schedule.log.ensure_topics(&schedule.topics())).unwrap();
     let event = |value: &str| Append {
@@ -274,7 +362,7 @@ fn an_event_waits_its_time_in_its_place_also_where_an_earlier_batch_had_no_time_
     let waits = || stage.metrics.retries.with_label_values(&["1s"]).get();
     for turn in 0.. {
         assert!(turn < 100, "the second event is never run");
-        schedule.turn_of(0);
+        schedule.turn_of(0, 0);
         if waits() == 1 {
             break;
         }
@@ -282,12 +370,12 @@ fn an_event_waits_its_time_in_its_place_also_where_an_earlier_batch_had_no_time_
     // Its next attempt is its last, and makes it a dead letter.
     let dead = || stage.metrics.dead_letters.with_label_values(&["function", "trap"]).get();
     for _ in 0..20 {
-        schedule.turn_of(0);
+        schedule.turn_of(0, 0);
         assert_eq!((waits(), dead()), (1, 0), "it was run again before its time");
     }
     schedule.clock.fetch_add(1_000, Ordering::Relaxed);
     for _ in 0..5 {
-        schedule.turn_of(0);
+        schedule.turn_of(0, 0);
     }
     assert_eq!((waits(), dead()), (1, 1));
 }
@@ -303,7 +391,7 @@ fn workers_in_threads_of_their_own_do_no_different() {
     let stage = runtime.block_on(Stage::new());
     for seed in 0..SCHEDULES_IN_THREADS {
         eprintln!("schedule {seed}");
-        let mut schedule = Schedule::new(&stage, seed, false);
+        let mut schedule = Schedule::new(&stage, seed, false, false);
         block_on(schedule.log.ensure_topics(&schedule.topics())).unwrap();
         schedule.send();
         let faults = schedule.faults();
@@ -315,9 +403,14 @@ fn workers_in_threads_of_their_own_do_no_different() {
                 let (millisecond, clock) = (Duration::from_millis(1), schedule.clock.clone());
                 // Each look at the clock is 50 ms later, so that events of tiers are due soon.
                 let now_ms = Arc::new(move || clock.fetch_add(50, Ordering::Relaxed));
-                let pace =
-                    Pace { gather_wait: millisecond, backoff_min: millisecond, backoff_max: millisecond, now_ms };
-                let worker = Worker { stop: stop.clone(), pace, ..schedule.worker(index) };
+                let pace = Pace {
+                    gather_wait: millisecond,
+                    backoff_min: millisecond,
+                    backoff_max: millisecond,
+                    now_ms,
+                    ..Pace::default()
+                };
+                let worker = Worker { stop: stop.clone(), pace, ..schedule.worker(0, index) };
                 scope.spawn(move || worker.run().unwrap());
             }
             schedule.send_without_faults(faults);
@@ -349,10 +442,19 @@ fn number(variable: &str) -> Option<u64> {
 
 #[test]
 fn each_event_has_one_outcome_whatever_happens() {
+    run_schedules(false);
+}
+
+#[test]
+fn each_event_has_one_outcome_while_queues_move_from_pool_to_pool_whatever_happens() {
+    run_schedules(true);
+}
+
+fn run_schedules(moves: bool) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let stage = runtime.block_on(Stage::new());
     if let Some(seed) = number("JOBICO_SEED") {
-        return Schedule::new(&stage, seed, true).run();
+        return Schedule::new(&stage, seed, moves, true).run();
     }
     let schedules = number("JOBICO_SCHEDULES").unwrap_or(SCHEDULES);
     let (next, failed, started) = (AtomicU64::new(0), Mutex::new(Vec::new()), Instant::now());
@@ -364,7 +466,7 @@ fn each_event_has_one_outcome_whatever_happens() {
                     if seed >= schedules {
                         return;
                     }
-                    let run = std::panic::AssertUnwindSafe(|| Schedule::new(&stage, seed, false).run());
+                    let run = std::panic::AssertUnwindSafe(|| Schedule::new(&stage, seed, moves, false).run());
                     if std::panic::catch_unwind(run).is_err() {
                         eprintln!("this was schedule {seed}: JOBICO_SEED={seed} runs it alone, and tells its course");
                         failed.lock().unwrap().push(seed);

@@ -169,7 +169,10 @@ impl World {
             replaces: None,
             name: None,
             deployed_at: String::new(),
-            queues: queues.into_iter().map(|queue| Queue { queue, pool: pool.clone(), partitions: None }).collect(),
+            queues: queues
+                .into_iter()
+                .map(|queue| Queue { queue, pool: pool.clone(), pools: Vec::new(), partitions: None })
+                .collect(),
             routes: self.routes.clone(),
             retry: self.retry.clone(),
             source: String::new(),

@@ -52,7 +52,7 @@ fn catalog(ground: &Ground, pool: &str) -> Handle {
         replaces: None,
         name: None,
         deployed_at: String::new(),
-        queues: vec![Queue { queue, pool: pool.to_owned(), partitions: None }],
+        queues: vec![Queue { queue, pool: pool.to_owned(), pools: Vec::new(), partitions: None }],
         routes: vec![route],
         retry: Retry::default(),
         source: String::new(),

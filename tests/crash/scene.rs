@@ -46,8 +46,7 @@ impl Scene {
         // The shortest session that Kafka allows by default: a dead processor's partitions move on after it.
         let mut system = system.with_env("JOBICO_KAFKA_SESSION_TIMEOUT_MS", "6000");
         system.serve("registry", &["registry"], &[]);
-        let schema = r#"{"type": "object", "required": ["n"]}"#;
-        system.deploy(&Job::new("numbers").event("number", "q", "echo").schema(schema));
+        system.deploy(&job());
         let reader =
             |topic: &str| Reader::new(&system.kafka(), &format!("{}.{topic}", system.tenant), Isolation::Committed);
         Self { committed: ["results", "dead"].map(reader), system, sent: 0, seen: 0 }
@@ -93,6 +92,25 @@ impl Scene {
         format!("{}.q", self.system.tenant)
     }
 
+    /// Moves the queue to a pool, which processors started from now on are of.
+    pub fn move_to(&mut self, pool: &str) {
+        pool.clone_into(&mut self.system.pool);
+        self.system.deploy(&job());
+    }
+
+    /// Starts a processor of a pool, and waits until it is ready.
+    pub fn start_in(&mut self, pool: &str, name: &str) {
+        let usual = std::mem::replace(&mut self.system.pool, pool.to_owned());
+        self.start(name);
+        self.system.pool = usual;
+    }
+
+    /// A processor's own count, by the beginning of its name.
+    pub fn count_of(&self, name: &str, metric: &str) -> usize {
+        let admin = &self.system.process(name).addresses()["admin"];
+        self.system.client.metric(admin, metric) as usize
+    }
+
     /// Starts a processor, which holds the transactional id of its name, and waits until it is ready.
     pub fn start(&mut self, name: &str) {
         self.start_as(name, name);
@@ -112,8 +130,7 @@ impl Scene {
 
     /// Events that a processor has done and committed, by its own count.
     pub fn done_by(&self, name: &str) -> usize {
-        let admin = &self.system.process(name).addresses()["admin"];
-        self.system.client.metric(admin, "jobico_processor_events_total") as usize
+        self.count_of(name, "jobico_processor_events_total")
     }
 
     /// Waits until a processor has been given partitions so many times.
@@ -180,6 +197,12 @@ impl Scene {
         let topic = format!("{}.{topic}", self.system.tenant);
         Reader::new(&self.system.kafka(), &topic, Isolation::Uncommitted).read_to_end()
     }
+}
+
+/// The job: events of a number, checked and echoed.
+fn job() -> Job {
+    let schema = r#"{"type": "object", "required": ["n"]}"#;
+    Job::new("numbers").event("number", "q", "echo").schema(schema)
 }
 
 /// Events, numbered from `first`.

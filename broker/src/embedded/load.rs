@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::schema;
 use crate::coordinator::PartitionId;
-use crate::local::{Loaded, Partition, Topic};
+use crate::local::{Loaded, Offset, Partition, Topic};
 use crate::{RECORD_BYTES_DEFAULT, Retention};
 
 /// Reads it.
@@ -24,11 +24,12 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Loaded> {
         let record_bytes_max = row.get::<_, Option<u32>>(3)?.unwrap_or(RECORD_BYTES_DEFAULT);
         loaded.index.insert(Topic::new(name, partitions, retention, record_bytes_max));
     }
-    let mut statement = connection.prepare("SELECT group_id, partition, next_offset FROM group_offset")?;
+    let mut statement = connection.prepare("SELECT group_id, partition, next_offset, moved FROM group_offset")?;
     let mut rows = statement.query(())?;
     while let Some(row) = rows.next()? {
         let group: Arc<str> = row.get::<_, String>(0)?.into();
-        loaded.committed.entry(group).or_default().insert(PartitionId(row.get(1)?), row.get(2)?);
+        let offset = Offset { next: row.get(2)?, moved: row.get(3)? };
+        loaded.committed.entry(group).or_default().insert(PartitionId(row.get(1)?), offset);
     }
     let mut statement = connection.prepare("SELECT id, epoch FROM transactional_id")?;
     let mut rows = statement.query(())?;

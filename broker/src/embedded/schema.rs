@@ -17,9 +17,12 @@ const OPERATION: &str = "open the embedded log";
 /// "JBCO": says that the file is ours, to `file(1)` too.
 const APPLICATION_ID: i32 = 0x4a42_434f;
 /// The version of [`TABLES`].
-const VERSION: i32 = 2;
-/// What makes a file of version 1 one of version 2.
-const FROM_VERSION_1: &str = "ALTER TABLE topic ADD COLUMN record_bytes_max INTEGER";
+const VERSION: i32 = 3;
+/// What makes a file of a version one of the next, from version 1 on.
+const UPGRADES: [&str; VERSION as usize - 1] = [
+    "ALTER TABLE topic ADD COLUMN record_bytes_max INTEGER",
+    "ALTER TABLE group_offset ADD COLUMN moved INTEGER NOT NULL DEFAULT 0",
+];
 /// How many bits of a row's id are the offset: 10¹² records a partition, 8 million partitions.
 const OFFSET_BITS: u32 = 40;
 
@@ -51,6 +54,8 @@ CREATE TABLE group_offset (
     group_id TEXT NOT NULL,
     partition INTEGER NOT NULL REFERENCES partition (id),
     next_offset INTEGER NOT NULL,
+    -- 1: the group has handed the partition over to another
+    moved INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (group_id, partition)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE transactional_id (
@@ -81,8 +86,9 @@ pub(super) fn prepare(connection: &Connection) -> Result<(), Error> {
     if application != APPLICATION_ID {
         return refuse("the file is a SQLite database, but no log of Jobico's: choose another folder".to_owned());
     }
-    if version == 1 {
-        let upgrade = format!("BEGIN; {FROM_VERSION_1}; PRAGMA user_version = {VERSION}; COMMIT;");
+    let missing = usize::try_from(version - 1).ok().and_then(|first| UPGRADES.get(first..)).unwrap_or_default();
+    if !missing.is_empty() {
+        let upgrade = format!("BEGIN; {}; PRAGMA user_version = {VERSION}; COMMIT;", missing.join("; "));
         return connection.execute_batch(&upgrade).map_err(fatal(OPERATION));
     }
     if version != VERSION {
@@ -136,13 +142,18 @@ mod tests {
     fn a_file_of_the_first_version_becomes_one_of_the_newest() {
         let connection = Connection::open_in_memory().unwrap();
         prepare(&connection).unwrap();
-        let columns = |connection: &Connection| -> String {
-            connection
-                .query_row("SELECT group_concat(name) FROM pragma_table_info('topic')", (), |row| row.get(0))
-                .unwrap()
+        let columns = |connection: &Connection| -> [String; 2] {
+            ["topic", "group_offset"].map(|table| {
+                let names = format!(
+                    "SELECT group_concat(name) FROM (SELECT name FROM pragma_table_info('{table}') ORDER BY name)"
+                );
+                connection.query_row(&names, (), |row| row.get(0)).unwrap()
+            })
         };
         let newest = columns(&connection);
-        connection.execute_batch("ALTER TABLE topic DROP COLUMN record_bytes_max; PRAGMA user_version = 1;").unwrap();
+        let first = "ALTER TABLE topic DROP COLUMN record_bytes_max; ALTER TABLE group_offset DROP COLUMN moved; \
+                     PRAGMA user_version = 1;";
+        connection.execute_batch(first).unwrap();
         connection.execute("INSERT INTO topic (name, retention) VALUES ('t', 'default')", ()).unwrap();
         prepare(&connection).unwrap();
         assert_eq!(columns(&connection), newest);

@@ -11,7 +11,7 @@ use super::readers::Readers;
 use super::{Fsync, load, schema};
 use crate::Error;
 use crate::coordinator::PartitionId;
-use crate::local::{Loaded, NewTopic, Partition, Ranges, Storage, Write};
+use crate::local::{Loaded, NewTopic, Offset, Partition, Ranges, Storage, Write};
 
 /// The writer's page cache. It has to hold the last page of each partition that is being written, to write without reading.
 const CACHE_KIB: i64 = 64 * 1024;
@@ -22,8 +22,8 @@ const CHECKPOINT_PAGES: i64 = 8_192;
 const WAL_BYTES_KEPT: i64 = 64 * 1024 * 1024;
 
 const INSERT_RECORD: &str = "INSERT INTO record (id, timestamp_ms, key, value, headers) VALUES (?1, ?2, ?3, ?4, ?5)";
-const PUT_OFFSET: &str = "INSERT INTO group_offset (group_id, partition, next_offset) VALUES (?1, ?2, ?3) \
-     ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset";
+const PUT_OFFSET: &str = "INSERT INTO group_offset (group_id, partition, next_offset, moved) VALUES (?1, ?2, ?3, ?4) \
+     ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset, moved = excluded.moved";
 const PUT_TOPIC: &str = "INSERT INTO topic (name, retention, retention_ms, record_bytes_max) VALUES (?1, ?2, ?3, ?4) \
      ON CONFLICT DO UPDATE SET record_bytes_max = excluded.record_bytes_max";
 const INSERT_PARTITION: &str = "INSERT INTO partition (id, topic, number) VALUES (?1, ?2, ?3)";
@@ -96,9 +96,8 @@ impl Storage for Store {
                     let row = schema::row(record.partition.id, record.offset);
                     insert.execute((row, now_ms, record.key, record.value, record.headers))?;
                 }
-                let Some((group, offsets)) = write.offsets() else { continue };
-                for (PartitionId(partition), offset) in offsets {
-                    put_offset.execute((group, partition, offset))?;
+                for (group, PartitionId(partition), Offset { next, moved }) in write.offsets() {
+                    put_offset.execute((&**group, partition, next, moved))?;
                 }
             }
             Ok(())

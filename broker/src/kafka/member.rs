@@ -1,17 +1,19 @@
 //! A member of a consumer group: gathers batches, and meets rebalances nowhere else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
 use super::error::{retriable, unusable};
-use super::native;
 use super::rebalance::{Change, Rebalances};
 use super::retire::retire;
 use super::settings::Settings;
-use crate::{Batch, Cause, Class, Consumer, Error, GatherLimits, Membership, Positions, TopicPartition, crash_point};
+use super::{native, offsets};
+use crate::{
+    Batch, Cause, Class, Consumer, Error, GatherLimits, Membership, Positions, Standing, TopicPartition, crash_point,
+};
 
 mod intake;
 mod judge;
@@ -24,6 +26,8 @@ const CONTROL_STEP: Duration = Duration::from_millis(20);
 const CONTROL_EVENTS_MAX: usize = 64;
 /// How long a seek may take in librdkafka, which answers it without the broker.
 const SEEK_MAX: Duration = Duration::from_secs(5);
+/// See [`Consumer::standing`].
+const STANDING_MAX: Duration = Duration::from_secs(1);
 
 /// A member of a group.
 pub(super) struct Member {
@@ -187,6 +191,25 @@ impl Consumer for Member {
         self.intake.assignment()
     }
 
+    fn take_assigned(&mut self) -> Vec<TopicPartition> {
+        self.intake.take_assigned()
+    }
+
+    fn standing(&mut self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Standing>, Error> {
+        let standings = offsets::standing(self.consumer(), partitions, MOVED, STANDING_MAX)?;
+        for (at, standing) in &standings {
+            if let Standing::At(offset) | Standing::Moved(offset) = standing {
+                self.intake.begins_at(at, *offset);
+            }
+        }
+        Ok(standings)
+    }
+
+    fn backlog(&mut self, counts: &dyn Fn(&str) -> bool) -> u64 {
+        let client = self.consumer.as_ref().expect("it is taken by drop alone").client();
+        self.intake.backlog(counts, |at| native::known_end(client, &at.topic, at.partition))
+    }
+
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
         partitions.iter().for_each(|partition| self.intake.pause(partition));
         Ok(())
@@ -206,8 +229,8 @@ impl Consumer for Member {
         if owned.is_empty() {
             return Ok(());
         }
-        for partition in owned.keys() {
-            self.intake.rewinding(partition);
+        for (partition, offset) in &owned {
+            self.intake.rewinding(partition, *offset);
             self.rewinds.remove(partition);
         }
         self.seek(&owned)
@@ -230,6 +253,22 @@ impl Drop for Member {
         drop(consumer.context().take());
         retire("group member", consumer);
     }
+}
+
+/// What a group's commit says of a partition that the group has handed over: the text that Kafka keeps beside an offset. Empty
+/// for all others.
+const MOVED: &str = "jobico: moved to another group";
+
+/// librdkafka's form of positions at which partitions are handed over.
+pub(super) fn moved(positions: &Positions) -> Result<TopicPartitionList, Error> {
+    const OPERATION: &str = "name positions";
+    let mut list = TopicPartitionList::with_capacity(positions.len());
+    for (TopicPartition { topic, partition }, offset) in positions {
+        let mut element = list.add_partition(topic, *partition);
+        element.set_offset(Offset::Offset(*offset)).map_err(retriable(OPERATION))?;
+        element.set_metadata(MOVED);
+    }
+    Ok(list)
 }
 
 /// librdkafka's form of positions.

@@ -44,6 +44,17 @@ pub(super) fn events_waiting<C: ClientContext>(consumer: &Client<C>) -> usize {
     usize::try_from(waiting).unwrap_or(0)
 }
 
+/// The end of a partition, as the last answer to a fetch said it; none before the first.
+pub(super) fn known_end<C: ClientContext>(consumer: &Client<C>, topic: &str, partition: i32) -> Option<i64> {
+    let topic = std::ffi::CString::new(topic).ok()?;
+    let (mut low, mut high) = (-1, -1);
+    // SAFETY: the client and the name are alive for the call, which writes two numbers.
+    let code = unsafe {
+        sys::rd_kafka_get_watermark_offsets(pointer(consumer), topic.as_ptr(), partition, &raw mut low, &raw mut high)
+    };
+    (code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+}
+
 /// Adds servers from which to learn the cluster's brokers: how many of them the client knows now.
 pub(super) fn add_brokers<C: ClientContext>(client: &Client<C>, servers: &CStr) -> i32 {
     // SAFETY: the client is alive, and the string for the length of the call, which copies it; the call is thread-safe.

@@ -7,7 +7,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::error::{Failure, retriable};
-use crate::{Cause, Class, Error, Positions, TopicPartition};
+use super::native::group::note;
+use crate::{Cause, Class, Error, Positions, Standing, TopicPartition};
 
 /// How long a question waits before it is asked again.
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
@@ -126,6 +127,24 @@ pub(super) fn committed<C: ConsumerContext>(
     partitions: &[TopicPartition],
     wait: Duration,
 ) -> Result<BTreeMap<TopicPartition, Option<i64>>, Error> {
+    let standings = standing(consumer, partitions, "", wait)?;
+    Ok(standings
+        .into_iter()
+        .map(|(at, standing)| match standing {
+            Standing::Never => (at, None),
+            Standing::At(offset) | Standing::Moved(offset) => (at, Some(offset)),
+        })
+        .collect())
+}
+
+/// How a group stands to partitions, for a consumer made with the group's name. `moved` is what commits say where the group
+/// has handed the partition over.
+pub(super) fn standing<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    partitions: &[TopicPartition],
+    moved: &str,
+    wait: Duration,
+) -> Result<BTreeMap<TopicPartition, Standing>, Error> {
     const OPERATION: &str = "read committed offsets";
     if partitions.is_empty() {
         return Ok(BTreeMap::new());
@@ -139,14 +158,16 @@ pub(super) fn committed<C: ConsumerContext>(
         .iter()
         .map(|at| {
             let Some(element) = answered.find_partition(&at.topic, at.partition) else {
-                return Ok((at.clone(), None));
+                return Ok((at.clone(), Standing::Never));
             };
             element.error().map_err(retriable(OPERATION))?;
-            let offset = match element.offset() {
-                Offset::Offset(offset) => Some(offset),
-                _ => None,
+            let has_moved = || note(&answered, &at.topic, at.partition) == moved.as_bytes();
+            let standing = match element.offset() {
+                Offset::Offset(offset) if !moved.is_empty() && has_moved() => Standing::Moved(offset),
+                Offset::Offset(offset) => Standing::At(offset),
+                _ => Standing::Never,
             };
-            Ok((at.clone(), offset))
+            Ok((at.clone(), standing))
         })
         .collect()
 }

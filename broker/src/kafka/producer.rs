@@ -173,12 +173,27 @@ impl TransactionalProducer {
         consumer: &BaseConsumer<C>,
         offsets: &TopicPartitionList,
     ) -> Result<(), Error> {
+        self.send_offsets_of(|| Membership::of(consumer.client()), offsets)
+    }
+
+    /// Adds offsets of a group to the transaction in the name of nobody: see [`Membership::of_nobody`].
+    ///
+    /// # Errors
+    /// As [`TransactionalProducer::send_offsets`].
+    pub(super) fn send_offsets_of_nobody(&mut self, group: &str, offsets: &TopicPartitionList) -> Result<(), Error> {
+        self.send_offsets_of(|| Membership::of_nobody(group), offsets)
+    }
+
+    fn send_offsets_of(
+        &mut self,
+        membership: impl Fn() -> Result<Membership, Failure>,
+        offsets: &TopicPartitionList,
+    ) -> Result<(), Error> {
         const OPERATION: &str = "send offsets";
         let deadline = Instant::now() + self.timeout.min(OFFSETS_WAIT_MAX);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let membership =
-                Membership::of(consumer.client()).map_err(|failure| failure.class(OPERATION, Class::Abortable))?;
+            let membership = membership().map_err(|failure| failure.class(OPERATION, Class::Abortable))?;
             let (producer, offsets) = (self.client().producer.clone(), offsets.clone());
             let send = move || native::group::send_offsets(producer.client(), &membership, &offsets, left);
             let Some(sent) = self.errand.run(send, left + GRACE) else {

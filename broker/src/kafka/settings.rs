@@ -8,6 +8,10 @@ use rdkafka::config::RDKafkaLogLevel;
 
 use crate::RECORD_BYTES_CAP;
 
+/// Properties that librdkafka refuses with the newer group protocol, in which brokers decide these things.
+const CLASSIC_ONLY: [&str; 4] =
+    ["session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy", "group.protocol.type"];
+
 /// How to reach a Kafka cluster, and how long to wait for it.
 #[derive(Clone)]
 pub struct Settings {
@@ -83,10 +87,18 @@ impl Settings {
     }
 
     fn overridden(&self, mut config: ClientConfig) -> ClientConfig {
-        for (name, value) in &self.properties {
+        let is_classic = self.is_classic();
+        for (name, value) in
+            self.properties.iter().filter(|(name, _)| is_classic || !CLASSIC_ONLY.contains(&name.as_str()))
+        {
             config.set(name, value);
         }
         config
+    }
+
+    /// Whether groups are of the protocol that Kafka always had, or of KIP-848's (`group.protocol=consumer`).
+    fn is_classic(&self) -> bool {
+        self.properties.get("group.protocol").is_none_or(|protocol| protocol != "consumer")
     }
 
     /// For metadata, offsets and topics.
@@ -126,7 +138,7 @@ impl Settings {
     pub(super) fn member(&self, client_id: &str, group: &str) -> ClientConfig {
         let mut config = self.consumer(client_id, group);
         config.set("max.poll.interval.ms", self.poll_interval_max.as_millis().to_string());
-        if self.properties.get("group.protocol").is_none_or(|protocol| protocol == "classic") {
+        if self.is_classic() {
             config
                 .set("partition.assignment.strategy", "cooperative-sticky")
                 .set("session.timeout.ms", self.session_timeout.as_millis().to_string())
@@ -219,5 +231,17 @@ mod tests {
             (config.get("transaction.timeout.ms"), config.get("message.timeout.ms")),
             (Some("12000"), Some("12000"))
         );
+    }
+
+    #[test]
+    fn what_only_the_classic_protocol_has_is_not_set_with_the_newer_one() {
+        let mut settings = Settings::new("localhost:9092");
+        settings.properties.insert("session.timeout.ms".to_owned(), "7000".to_owned());
+        assert_eq!(settings.member("c", "g").get("session.timeout.ms"), Some("7000"));
+        settings.properties.insert("group.protocol".to_owned(), "consumer".to_owned());
+        for config in [settings.member("c", "g"), settings.follower(), settings.committed("g"), settings.admin()] {
+            assert_eq!(config.get("group.protocol"), Some("consumer"));
+            assert!(CLASSIC_ONLY.iter().all(|name| config.get(name).is_none()), "{config:?}");
+        }
     }
 }

@@ -1,13 +1,14 @@
 //! A member of a group whose outputs and offsets are committed as one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::member::{self, Member};
 use super::producer::TransactionalProducer;
 use super::settings::Settings;
 use crate::{
-    Batch, Consumer, Error, GatherLimits, Membership, Outgoing, Positions, TopicPartition, Transactor, crash_point,
+    Batch, Consumer, Error, GatherLimits, Membership, Outgoing, Positions, Standing, TopicPartition, Transactor,
+    crash_point,
 };
 
 /// See [`crate::Broker::join_transactional`].
@@ -50,6 +51,17 @@ impl Transactor for KafkaTransactor {
         crash_point::reach(crash_point::COMMITTED)
     }
 
+    fn hand_over(&mut self, positions: &Positions, to: &str) -> Result<(), Error> {
+        self.member.check_owner("hand over", positions)?;
+        self.producer.begin()?;
+        // First this group's, which the broker refuses where the group went on.
+        self.producer.send_offsets(self.member.consumer(), &member::moved(positions)?)?;
+        self.producer.send_offsets_of_nobody(to, &member::list(positions)?)?;
+        crash_point::reach(crash_point::HAND_OVER)?;
+        self.producer.commit()?;
+        crash_point::reach(crash_point::HANDED_OVER)
+    }
+
     fn abort(&mut self) -> Result<(), Error> {
         crash_point::reach(crash_point::ABORT)?;
         self.producer.abort()?;
@@ -68,6 +80,18 @@ impl Consumer for KafkaTransactor {
 
     fn assignment(&self) -> BTreeSet<TopicPartition> {
         self.member.assignment()
+    }
+
+    fn take_assigned(&mut self) -> Vec<TopicPartition> {
+        self.member.take_assigned()
+    }
+
+    fn standing(&mut self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Standing>, Error> {
+        self.member.standing(partitions)
+    }
+
+    fn backlog(&mut self, counts: &dyn Fn(&str) -> bool) -> u64 {
+        self.member.backlog(counts)
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {

@@ -74,8 +74,11 @@ impl Core {
     fn publish(&self, writes: &[Write], ends: Ends) {
         if writes.iter().any(|write| write.offsets.is_some()) {
             let mut groups = self.groups();
-            for offsets in writes.iter().filter_map(|write| write.offsets.as_ref()) {
-                groups.committed.entry(offsets.group.clone()).or_default().extend(offsets.positions.iter().copied());
+            for (group, partition, offset) in writes.iter().flat_map(Write::offsets) {
+                match groups.committed.get_mut(group) {
+                    Some(offsets) => drop(offsets.insert(partition, offset)),
+                    None => drop(groups.committed.insert(group.clone(), HashMap::from([(partition, offset)]))),
+                }
             }
         }
         for (partition, end) in ends.0.into_values() {

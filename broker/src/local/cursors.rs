@@ -142,6 +142,12 @@ impl Cursors {
         !self.ready.is_empty()
     }
 
+    /// How many offsets are between the positions and the ends, of topics that `counts`.
+    pub(super) fn backlog(&self, counts: &dyn Fn(&str) -> bool) -> u64 {
+        let counted = self.by_partition.values().filter(|cursor| counts(&cursor.partition.topic));
+        counted.map(|cursor| u64::try_from(cursor.partition.end() - cursor.position).unwrap_or(0)).sum()
+    }
+
     /// The positions of all partitions.
     pub(super) fn positions(&self) -> Vec<(PartitionId, i64)> {
         self.by_partition.iter().map(|(id, cursor)| (*id, cursor.position)).collect()

@@ -1,6 +1,6 @@
 //! A member of a group.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::cursors::Cursors;
 use super::request::Offsets;
 use super::{Log, Topic};
 use crate::coordinator::{Change, MemberId, PartitionId};
-use crate::{Batch, Consumer, Error, GatherLimits, Membership, Positions, TopicPartition};
+use crate::{Batch, Consumer, Error, GatherLimits, Membership, Positions, Standing, TopicPartition};
 
 /// See [`Consumer`]. It leaves its group when it is dropped, also when its thread panics.
 pub(crate) struct Member {
@@ -16,6 +16,8 @@ pub(crate) struct Member {
     group: Arc<str>,
     id: MemberId,
     cursors: Cursors,
+    /// Assigned since this was asked for last.
+    assigned: Vec<TopicPartition>,
 }
 
 impl Member {
@@ -27,7 +29,7 @@ impl Member {
         groups.clients.insert(id, membership.client_id.clone());
         drop(groups);
         tracing::debug!(%group, member = id.0, client = membership.client_id, "joined");
-        Self { log, group, id, cursors }
+        Self { log, group, id, cursors, assigned: Vec::new() }
     }
 
     /// Puts this member out of its group until its next gather.
@@ -55,7 +57,7 @@ impl Member {
             };
             offsets.push((partition, *offset));
         }
-        Ok(Offsets { group: self.group.clone(), member: self.id, positions: offsets })
+        Ok(Offsets { group: self.group.clone(), member: self.id, positions: offsets, moved_to: None })
     }
 
     pub(super) fn log(&self) -> &Arc<Log> {
@@ -89,6 +91,7 @@ impl Member {
             if let Some(partition) = index.partition(id) {
                 let position = groups.committed(&self.group, id).unwrap_or(0);
                 self.cursors.add(partition.clone(), position);
+                self.assigned.push(partition.name());
             }
         }
         lost
@@ -127,6 +130,22 @@ impl Consumer for Member {
 
     fn assignment(&self) -> BTreeSet<TopicPartition> {
         self.cursors.partitions().map(|partition| partition.name()).collect()
+    }
+
+    fn take_assigned(&mut self) -> Vec<TopicPartition> {
+        std::mem::take(&mut self.assigned)
+    }
+
+    fn standing(&mut self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Standing>, Error> {
+        let standing = |name: &TopicPartition| {
+            let id = self.log.core.partition("read committed offsets", name)?.id;
+            Ok((name.clone(), self.log.core.groups().standing(&self.group, id)))
+        };
+        partitions.iter().map(standing).collect()
+    }
+
+    fn backlog(&mut self, counts: &dyn Fn(&str) -> bool) -> u64 {
+        self.cursors.backlog(counts)
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {

@@ -40,6 +40,28 @@ pub(crate) struct Offsets {
     pub(crate) group: Arc<str>,
     pub(crate) member: MemberId,
     pub(crate) positions: Vec<(PartitionId, i64)>,
+    /// The group that the partitions are handed over to, with their offsets.
+    pub(crate) moved_to: Option<Arc<str>>,
+}
+
+/// What a group has committed of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Offset {
+    pub(crate) next: i64,
+    /// Whether the group has handed the partition over.
+    pub(crate) moved: bool,
+}
+
+impl Offsets {
+    /// What it does to groups: all offsets of each.
+    pub(crate) fn by_group(&self) -> impl Iterator<Item = (&Arc<str>, PartitionId, Offset)> {
+        let moved = self.moved_to.is_some();
+        let own = self.positions.iter().map(move |(id, next)| (&self.group, *id, Offset { next: *next, moved }));
+        let to = self.moved_to.iter().flat_map(|group| {
+            self.positions.iter().map(move |(id, next)| (group, *id, Offset { next: *next, moved: false }))
+        });
+        own.chain(to)
+    }
 }
 
 /// Whoever acquired a transactional id last.
@@ -55,9 +77,9 @@ impl Write {
         Self { operation: "append", holder: None, records, offsets: None, reply }
     }
 
-    /// The group whose offsets it commits, and they.
-    pub(crate) fn offsets(&self) -> Option<(&str, &[(PartitionId, i64)])> {
-        self.offsets.as_ref().map(|offsets| (&*offsets.group, offsets.positions.as_slice()))
+    /// The offsets that it commits, with their groups.
+    pub(crate) fn offsets(&self) -> impl Iterator<Item = (&Arc<str>, PartitionId, Offset)> {
+        self.offsets.iter().flat_map(Offsets::by_group)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -1,6 +1,6 @@
 //! A member of a group whose outputs and offsets are committed as one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use super::records::Records;
 use super::request::Holder;
 use super::{Log, Topic};
 use crate::{
-    Batch, Cause, Class, Consumer, Error, GatherLimits, Membership, Outgoing, Positions, TopicPartition, Transactor,
+    Batch, Cause, Class, Consumer, Error, GatherLimits, Membership, Outgoing, Positions, Standing, TopicPartition,
+    Transactor,
 };
 
 /// Bytes of records in one transaction; they are kept in memory until its commit.
@@ -64,10 +65,14 @@ impl LocalTransactor {
         transaction.records.push(OPERATION, topic, record.key, record.value, record.headers.iter().copied())
     }
 
-    fn try_commit(&mut self, positions: &Positions) -> Result<(), Error> {
-        const OPERATION: &str = "commit";
-        self.holder.check(OPERATION)?;
-        let Some(transaction) = &mut self.transaction else { return Err(no_transaction(OPERATION)) };
+    fn try_commit(
+        &mut self,
+        operation: &'static str,
+        positions: &Positions,
+        moved_to: Option<&str>,
+    ) -> Result<(), Error> {
+        self.holder.check(operation)?;
+        let Some(transaction) = &mut self.transaction else { return Err(no_transaction(operation)) };
         if let Some(error) = &transaction.spoilt {
             return Err(error.clone());
         }
@@ -77,8 +82,9 @@ impl LocalTransactor {
             Class::Retriable => Error { class: Class::Abortable, ..error },
             Class::Abortable | Class::Fatal => error,
         };
-        let offsets = self.member.offsets(OPERATION, positions).map_err(abortable)?;
-        let records = self.member.log().write(OPERATION, &self.holder, records, Some(offsets)).map_err(abortable)?;
+        let mut offsets = self.member.offsets(operation, positions).map_err(abortable)?;
+        offsets.moved_to = moved_to.map(Into::into);
+        let records = self.member.log().write(operation, &self.holder, records, Some(offsets)).map_err(abortable)?;
         self.spare = records.recycled();
         self.transaction = None;
         Ok(())
@@ -113,7 +119,12 @@ impl Transactor for LocalTransactor {
     }
 
     fn commit(&mut self, positions: &Positions) -> Result<(), Error> {
-        self.try_commit(positions).map_err(|error| self.spoil(error))
+        self.try_commit("commit", positions, None).map_err(|error| self.spoil(error))
+    }
+
+    fn hand_over(&mut self, positions: &Positions, to: &str) -> Result<(), Error> {
+        self.begin()?;
+        self.try_commit("hand over", positions, Some(to)).map_err(|error| self.spoil(error))
     }
 
     fn abort(&mut self) -> Result<(), Error> {
@@ -135,6 +146,18 @@ impl Consumer for LocalTransactor {
 
     fn assignment(&self) -> BTreeSet<TopicPartition> {
         self.member.assignment()
+    }
+
+    fn take_assigned(&mut self) -> Vec<TopicPartition> {
+        self.member.take_assigned()
+    }
+
+    fn standing(&mut self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Standing>, Error> {
+        self.member.standing(partitions)
+    }
+
+    fn backlog(&mut self, counts: &dyn Fn(&str) -> bool) -> u64 {
+        self.member.backlog(counts)
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {

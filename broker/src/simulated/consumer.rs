@@ -1,11 +1,11 @@
 //! A member that meets faults.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::faults::Dice;
 use crate::local::Member;
-use crate::{Batch, Consumer, Error, GatherLimits, Positions, TopicPartition};
+use crate::{Batch, Consumer, Error, GatherLimits, Positions, Standing, TopicPartition};
 
 pub(super) struct FaultyConsumer {
     inner: Member,
@@ -34,6 +34,19 @@ impl Consumer for FaultyConsumer {
 
     fn assignment(&self) -> BTreeSet<TopicPartition> {
         self.inner.assignment()
+    }
+
+    fn take_assigned(&mut self) -> Vec<TopicPartition> {
+        self.inner.take_assigned()
+    }
+
+    fn standing(&mut self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Standing>, Error> {
+        self.dice.unavailable("read committed offsets")?;
+        self.inner.standing(partitions)
+    }
+
+    fn backlog(&mut self, counts: &dyn Fn(&str) -> bool) -> u64 {
+        self.inner.backlog(counts)
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {

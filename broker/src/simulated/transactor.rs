@@ -1,13 +1,15 @@
 //! A transactor that meets faults.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::faults::Dice;
 use super::no_answer;
 use crate::local::{LocalTransactor, Log};
-use crate::{Batch, Cause, Class, Consumer, Error, GatherLimits, Outgoing, Positions, TopicPartition, Transactor};
+use crate::{
+    Batch, Cause, Class, Consumer, Error, GatherLimits, Outgoing, Positions, Standing, TopicPartition, Transactor,
+};
 
 pub(super) struct FaultyTransactor {
     log: Arc<Log>,
@@ -54,26 +56,30 @@ impl FaultyTransactor {
         self.inner.produce(record)
     }
 
-    fn try_commit(&mut self, positions: &Positions) -> Result<(), Error> {
-        const OPERATION: &str = "commit";
+    /// Ends a transaction with `commit`, or what happens instead.
+    fn try_commit(
+        &mut self,
+        operation: &'static str,
+        mut commit: impl FnMut(&mut LocalTransactor) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         self.before()?;
         if let Some(error) = &self.spoilt {
             return Err(error.clone());
         }
-        self.dice.unavailable(OPERATION)?;
-        self.may_be_spoilt(OPERATION)?;
+        self.dice.unavailable(operation)?;
+        self.may_be_spoilt(operation)?;
         if self.dice.falls(|faults| faults.rebalance) {
             self.inner.evict();
         }
         if self.dice.falls(|faults| faults.in_doubt) {
             if self.dice.coin() {
-                self.inner.commit(positions)?;
+                commit(&mut self.inner)?;
             }
-            let error = no_answer(OPERATION, Class::Fatal);
+            let error = no_answer(operation, Class::Fatal);
             self.dead = Some(error.clone());
             return Err(error);
         }
-        self.inner.commit(positions)
+        commit(&mut self.inner)
     }
 
     /// Remembers what an error does to the transaction.
@@ -101,8 +107,13 @@ impl Transactor for FaultyTransactor {
     }
 
     fn commit(&mut self, positions: &Positions) -> Result<(), Error> {
-        let committed = self.try_commit(positions);
+        let committed = self.try_commit("commit", |inner| inner.commit(positions));
         self.note(committed)
+    }
+
+    fn hand_over(&mut self, positions: &Positions, to: &str) -> Result<(), Error> {
+        let handed_over = self.try_commit("hand over", |inner| inner.hand_over(positions, to));
+        self.note(handed_over)
     }
 
     fn abort(&mut self) -> Result<(), Error> {
@@ -133,6 +144,19 @@ impl Consumer for FaultyTransactor {
 
     fn assignment(&self) -> BTreeSet<TopicPartition> {
         self.inner.assignment()
+    }
+
+    fn take_assigned(&mut self) -> Vec<TopicPartition> {
+        self.inner.take_assigned()
+    }
+
+    fn standing(&mut self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Standing>, Error> {
+        self.dice.unavailable("read committed offsets")?;
+        self.inner.standing(partitions)
+    }
+
+    fn backlog(&mut self, counts: &dyn Fn(&str) -> bool) -> u64 {
+        self.inner.backlog(counts)
     }
 
     fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {

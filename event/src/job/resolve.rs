@@ -79,7 +79,7 @@ fn queue(file: &JobFile, spec: &QueueSpec, known: &dyn Known, faults: &mut Fault
             faults.at(&spec.place, message);
         }
     }
-    Queue { queue: spec.queue.clone(), pool, partitions: spec.partitions }
+    Queue { queue: spec.queue.clone(), pool, pools: Vec::new(), partitions: spec.partitions }
 }
 
 fn function(file: &JobFile, spec: &RuntimeSpec, known: &dyn Known, faults: &mut Faults) -> Option<FunctionPin> {

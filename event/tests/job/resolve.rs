@@ -124,6 +124,7 @@ fn a_queue_that_another_job_defines_otherwise_is_refused() {
     let other = |queue, pool: &str, partitions| Queue {
         queue: QueueId::new(queue).unwrap(),
         pool: pool.to_owned(),
+        pools: Vec::new(),
         partitions,
     };
     known.queues.insert("queue-default", other("queue-default", "default", Some(12)));

@@ -177,7 +177,7 @@ fn the_largest_job_fits_into_a_record_that_kafka_takes_by_default() {
         replaces: Some(u32::MAX),
         name: Some("\"".repeat(job::NAME_BYTES_MAX)),
         deployed_at: "2026-01-01T00:00:00.000000000Z".to_owned(),
-        queues: vec![Queue { queue, pool: id, partitions: Some(u32::MAX) }; QUEUES_MAX],
+        queues: vec![Queue { queue, pool: id, pools: Vec::new(), partitions: Some(u32::MAX) }; QUEUES_MAX],
         routes: vec![route; EVENTS_MAX],
         retry: jobico_event::retry::Retry::default(),
         // A line break, a quotation mark or a tab takes two bytes in JSON, and nothing that a job file may hold takes more.

@@ -6,7 +6,7 @@ use jobico_broker::{Batch, Record};
 use jobico_event::name;
 use jobico_event::retry::{self, Tier};
 
-use super::{POOL, Schedule};
+use super::{OTHER, POOL, Schedule};
 
 /// Lines that `log.wat` logs for each event.
 const LINES: usize = 7;
@@ -132,9 +132,11 @@ impl<'s> Outcomes<'s> {
     fn failures(&self, place: &Place) -> Vec<String> {
         let mut failures = Vec::new();
         for tier in Tier::ALL {
-            let waited = self.schedule.log.committed(&name::retry(POOL, tier)).unwrap();
-            let here = waited.iter().filter(|record| origin(record) == *place);
-            failures.extend(here.map(|record| header(&record, "jobico-error-message").to_owned()));
+            for pool in [POOL, OTHER] {
+                let waited = self.schedule.log.committed(&name::retry(pool, tier)).unwrap();
+                let here = waited.iter().filter(|record| origin(record) == *place);
+                failures.extend(here.map(|record| header(&record, "jobico-error-message").to_owned()));
+            }
         }
         failures
     }

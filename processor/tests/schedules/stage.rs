@@ -1,19 +1,20 @@
 //! What all schedules share: the jobs, and their functions compiled.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use jobico_catalog::{Artifacts, Handle, artifact};
+use jobico_catalog::{Artifacts, artifact};
 use jobico_event::catalog::{Active, Document, FunctionPin, JobVersion, Queue, Route, Tenant};
 use jobico_event::retry::{self, Retry, Tier};
-use jobico_event::snapshot::Catalog;
+use jobico_event::snapshot::{Catalog, Snapshot};
 use jobico_event::{Digest, EventId, FileName, JobId, QueueId, RuntimeId, TenantId, name};
 use jobico_processor::config::Limits;
 use jobico_processor::library::{Library, Lookup};
 use jobico_processor::metrics::Metrics;
 use jobico_service::Frame;
 
-use super::POOL;
+use super::{OTHER, POOL};
 use crate::functions::{binary, limits};
 
 /// The stage.
@@ -22,7 +23,8 @@ pub(super) struct Stage {
     pub(super) limits: Limits,
     pub(super) metrics: Metrics,
     pub(super) frame: Frame,
-    pub(super) jobs: Vec<(Retry, Handle)>,
+    /// Each with the catalog before its queues were moved, with them in [`super::OTHER`], and with them back again.
+    pub(super) jobs: Vec<(Retry, [Arc<Snapshot>; 3])>,
     pub(super) tenant: TenantId,
 }
 
@@ -31,7 +33,7 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         // The longest call is beyond what a loaded machine makes of a short one: a deadline is real time.
         let limits = Limits { instances: 256, memory_bytes: 1 << 20, call: Duration::from_secs(60), ..limits() };
-        let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
+        let metrics = Metrics::new(&prometheus::Registry::new(), POOL).unwrap();
         let artifacts = Artifacts::in_folder(folder.path().to_owned());
         // Two threads with two workers and their twins each, which keep three instances at most.
         let library = Library::new(&limits, 16, artifacts, folder.path(), metrics.clone()).unwrap();
@@ -44,11 +46,11 @@ impl Stage {
         ];
         let mut jobs = Vec::new();
         for policy in policies.clone() {
-            jobs.push((policy.clone(), catalog(&tenant, policy, None, folder.path()).await));
+            jobs.push((policy.clone(), catalogs(&tenant, policy, None, folder.path()).await));
         }
         // So little that some dozen events use its burst up.
         for policy in policies {
-            jobs.push((policy.clone(), catalog(&tenant, policy, Some(1), folder.path()).await));
+            jobs.push((policy.clone(), catalogs(&tenant, policy, Some(1), folder.path()).await));
         }
         for module in ["trap_when.wat", "echo.wat", "log.wat"] {
             while !matches!(library.look_up(&tenant, &Digest::of(&binary(module))), Lookup::Ready(_)) {
@@ -64,7 +66,12 @@ impl Stage {
 }
 
 /// Three queues: `q1` traps where there is a '!', and hands on to `q2`; `q3` logs.
-async fn catalog(tenant: &TenantId, retry: Retry, quota_ms_per_s: Option<u32>, artifacts: &Path) -> Handle {
+async fn catalogs(
+    tenant: &TenantId,
+    retry: Retry,
+    quota_ms_per_s: Option<u32>,
+    artifacts: &Path,
+) -> [Arc<Snapshot>; 3] {
     let mut catalog = Catalog::default();
     let now = String::new;
     catalog.insert(Document::Tenant(Tenant { quota_ms_per_s, ..Tenant::new(tenant.clone(), now()) }));
@@ -93,20 +100,27 @@ async fn catalog(tenant: &TenantId, retry: Retry, quota_ms_per_s: Option<u32>, a
             timeout_ms: None,
         });
     }
-    let queue = |queue| Queue { queue: QueueId::new(queue).unwrap(), pool: POOL.to_owned(), partitions: None };
     let job = JobId::new("job").unwrap();
-    catalog.insert(Document::Job(JobVersion {
-        tenant: tenant.clone(),
-        job: job.clone(),
-        version: 1,
-        replaces: None,
-        name: None,
-        deployed_at: now(),
-        queues: ["q1", "q2", "q3"].map(queue).into(),
-        routes,
-        retry,
-        source: String::new(),
-    }));
-    catalog.insert(Document::Active(Active { tenant: tenant.clone(), job, version: 1, since: now() }));
-    Handle::fixed(catalog.snapshot())
+    [(1, POOL), (2, OTHER), (3, POOL)].map(|(version, pool)| {
+        let queue = |queue| Queue {
+            queue: QueueId::new(queue).unwrap(),
+            pool: pool.to_owned(),
+            pools: Vec::new(),
+            partitions: None,
+        };
+        catalog.insert(Document::Job(JobVersion {
+            tenant: tenant.clone(),
+            job: job.clone(),
+            version,
+            replaces: None,
+            name: None,
+            deployed_at: now(),
+            queues: ["q1", "q2", "q3"].map(queue).into(),
+            routes: routes.clone(),
+            retry: retry.clone(),
+            source: String::new(),
+        }));
+        catalog.insert(Document::Active(Active { tenant: tenant.clone(), job: job.clone(), version, since: now() }));
+        Arc::new(catalog.snapshot())
+    })
 }

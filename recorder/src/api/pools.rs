@@ -36,9 +36,10 @@ pub async fn list(State(api): State<Arc<Api>>, query: Query) -> Result<Json<List
     match answer {
         Ok(Ok(pools)) => match wanted.filter(|_| pools.is_empty()) {
             None => Ok(Json(List { pools })),
-            Some(wanted) => {
-                Err(Problem::new(StatusCode::NOT_FOUND, format!("no queue of a job in force is in a pool '{wanted}'")))
-            }
+            Some(wanted) => Err(Problem::new(
+                StatusCode::NOT_FOUND,
+                format!("no queue of a job in force is or was in a pool '{wanted}'"),
+            )),
         },
         Ok(Err(error)) => {
             tracing::warn!(%error, "pools could not be looked at");

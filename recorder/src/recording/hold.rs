@@ -69,6 +69,10 @@ impl Hold {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use jobico_broker::Standing;
+
     use super::*;
 
     /// A member that gets partition 1 and loses partition 0 with the first gather, and has one record of each.
@@ -97,6 +101,15 @@ mod tests {
         }
         fn assignment(&self) -> BTreeSet<TopicPartition> {
             BTreeSet::from([partition(i32::from(self.gathered > 0)), partition(2)])
+        }
+        fn take_assigned(&mut self) -> Vec<TopicPartition> {
+            unreachable!("a recorder does not ask")
+        }
+        fn backlog(&mut self, _: &dyn Fn(&str) -> bool) -> u64 {
+            unreachable!("a recorder does not ask")
+        }
+        fn standing(&mut self, _: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Standing>, Error> {
+            unreachable!("a recorder does not ask")
         }
         fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
             self.paused.extend(partitions.iter().cloned());

@@ -64,7 +64,7 @@ fn fill(catalog: &mut Catalog, index: u32) {
             replaces: None,
             name: None,
             deployed_at: at.clone(),
-            queues: vec![Queue { queue: queue.clone(), pool, partitions: None }],
+            queues: vec![Queue { queue: queue.clone(), pool, pools: Vec::new(), partitions: None }],
             routes: (0..EVENTS).map(route).collect(),
             retry: jobico_event::retry::Retry::default(),
             source: String::new(),

@@ -47,12 +47,35 @@ impl Handle {
         self.revision.changed().await.is_ok()
     }
 
+    /// A handle on a snapshot, and what changes it: for tests.
+    #[must_use]
+    pub fn held(snapshot: impl Into<Arc<Snapshot>>) -> (Self, Holder) {
+        let (revised, revision) = watch::channel(0);
+        let current = Arc::new(ArcSwap::new(snapshot.into()));
+        (Self { current: current.clone(), revision }, Holder { current, revised })
+    }
+
     /// A handle on a snapshot that never changes: for tests and tools.
     #[must_use]
     pub fn fixed(snapshot: Snapshot) -> Self {
         // The sender is dropped: `changed` answers false at once, which is true.
         let (_, revision) = watch::channel(0);
         Self { current: Arc::new(ArcSwap::from_pointee(snapshot)), revision }
+    }
+}
+
+/// Changes the snapshot of its [`Handle::held`].
+#[derive(Debug)]
+pub struct Holder {
+    current: Arc<ArcSwap<Snapshot>>,
+    revised: watch::Sender<u64>,
+}
+
+impl Holder {
+    /// Puts a new snapshot in the place of the last.
+    pub fn put(&self, snapshot: impl Into<Arc<Snapshot>>) {
+        self.current.store(snapshot.into());
+        self.revised.send_modify(|revision| *revision += 1);
     }
 }
 

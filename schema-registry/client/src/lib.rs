@@ -12,4 +12,4 @@ mod eviction;
 pub mod follow;
 
 pub use artifact::{ArtifactError, Artifacts};
-pub use follow::{Handle, start};
+pub use follow::{Handle, Holder, start};

@@ -91,7 +91,7 @@ fn version(version: u32, schema: Option<u32>) -> [Document; 2] {
         replaces: None,
         name: None,
         deployed_at: String::new(),
-        queues: vec![Queue { queue, pool: name::POOL_DEFAULT.to_owned(), partitions: None }],
+        queues: vec![Queue { queue, pool: name::POOL_DEFAULT.to_owned(), pools: Vec::new(), partitions: None }],
         routes: vec![route],
         retry: jobico_event::retry::Retry::default(),
         source: String::new(),

@@ -14,7 +14,7 @@ pub(super) fn deploy(state: &State, file: &JobFile, existing: Existing, now: &st
         let (tenant, job, version) = (file.tenant.clone(), file.job.clone(), version.version);
         return Err(Refusal::JobExists { tenant, job, version });
     }
-    let (queues, routes) = resolve(file, &Uploaded(state)).map_err(Refusal::JobFile)?;
+    let (mut queues, routes) = resolve(file, &Uploaded(state)).map_err(Refusal::JobFile)?;
     let mut faults = unusable_schemas(state, file, &routes);
     faults.extend(in_force.map(|version| shrunk_queues(file, version)).unwrap_or_default());
     if !faults.is_empty() {
@@ -25,6 +25,7 @@ pub(super) fn deploy(state: &State, file: &JobFile, existing: Existing, now: &st
         let answer = Answer::Job { version: Box::new(version.as_ref().clone()), new: false };
         return Ok(Decision { records: Vec::new(), answer });
     }
+    remember_pools(state, &file.tenant, &mut queues);
     let last = state.versions(&file.tenant, &file.job).next_back().map_or(0, |version| version.version);
     let version = JobVersion {
         tenant: file.tenant.clone(),
@@ -67,9 +68,28 @@ fn activation(version: &JobVersion, now: &str) -> Record {
     }))
 }
 
+/// Notes every pool that the queues were ever in: a pool hands over what it has when a queue moves on, and the versions that
+/// named it are not kept for ever.
+fn remember_pools(state: &State, tenant: &TenantId, queues: &mut [Queue]) {
+    let ever = state.catalog.pools(tenant);
+    for queue in queues {
+        let mut pools = ever.get(&queue.queue).cloned().unwrap_or_default();
+        if !pools.contains(&queue.pool) {
+            pools.push(queue.pool.clone());
+        }
+        if pools.len() > 1 {
+            queue.pools = pools;
+        }
+    }
+}
+
 /// Whether a deployment would change nothing.
 fn is_same(version: &JobVersion, file: &JobFile, queues: &[Queue], routes: &[Route]) -> bool {
-    version.source == file.source && version.queues == queues && version.routes == routes && version.retry == file.retry
+    let defined = |queue: &Queue| Queue { pools: Vec::new(), ..queue.clone() };
+    version.source == file.source
+        && version.queues.iter().map(defined).eq(queues.iter().cloned())
+        && version.routes == routes
+        && version.retry == file.retry
 }
 
 /// Takes out the oldest versions that are over the limit. What is in force before and after the deployment stays.

@@ -18,6 +18,8 @@ const TAKE_MAX: usize = 512;
 pub(super) struct Intake {
     by_number: HashMap<u64, Source>,
     numbers: BTreeMap<TopicPartition, u64>,
+    /// Added since this was asked for last.
+    assigned: Vec<TopicPartition>,
     /// Those that may have messages, in turn.
     ready: VecDeque<u64>,
     bells: Arc<Bells>,
@@ -38,6 +40,10 @@ struct Source {
     stale: bool,
     /// Whether it is in `ready`.
     queued: bool,
+    /// One past what a batch was given last, or where the group stands; none where that is not known.
+    next: Option<i64>,
+    /// What [`Intake::backlog`] found last: `next` and the end.
+    seen: Option<(i64, i64)>,
 }
 
 impl Intake {
@@ -46,6 +52,7 @@ impl Intake {
         Self {
             by_number: HashMap::new(),
             numbers: BTreeMap::new(),
+            assigned: Vec::new(),
             ready: VecDeque::new(),
             bells,
             rung: Vec::new(),
@@ -57,9 +64,19 @@ impl Intake {
     /// A partition is the member's from now on.
     pub(super) fn add(&mut self, Assigned { partition, number, queue }: Assigned) {
         self.numbers.insert(partition.clone(), number);
+        self.assigned.push(partition.clone());
         self.by_number.insert(
             number,
-            Source { partition, left_over: VecDeque::new(), queue, paused: false, stale: false, queued: false },
+            Source {
+                partition,
+                left_over: VecDeque::new(),
+                queue,
+                paused: false,
+                stale: false,
+                queued: false,
+                next: None,
+                seen: None,
+            },
         );
         self.enqueue(number);
     }
@@ -70,6 +87,11 @@ impl Intake {
             self.by_number.remove(&number);
             self.ready.retain(|ready| *ready != number);
         }
+    }
+
+    /// The partitions added since this was asked last.
+    pub(super) fn take_assigned(&mut self) -> Vec<TopicPartition> {
+        std::mem::take(&mut self.assigned)
     }
 
     /// Whether a partition is the member's.
@@ -104,11 +126,37 @@ impl Intake {
     }
 
     /// A partition is to go back: nothing of it counts before it did.
-    pub(super) fn rewinding(&mut self, partition: &TopicPartition) {
+    pub(super) fn rewinding(&mut self, partition: &TopicPartition, offset: i64) {
         if let Some(source) = self.source(partition) {
+            source.next = Some(offset);
             source.left_over.clear();
             source.stale = true;
         }
+    }
+
+    /// Where a partition begins, if nothing was taken of it yet.
+    pub(super) fn begins_at(&mut self, partition: &TopicPartition, offset: i64) {
+        if let Some(source) = self.source(partition) {
+            source.next.get_or_insert(offset);
+        }
+    }
+
+    /// How far the ends of partitions are from what batches were given. A partition whose queue was empty all the while since
+    /// this was asked last has nothing before its end but markers of transactions.
+    pub(super) fn backlog(
+        &mut self,
+        counts: &dyn Fn(&str) -> bool,
+        end: impl Fn(&TopicPartition) -> Option<i64>,
+    ) -> u64 {
+        let counted = self.by_number.values_mut().filter(|source| counts(&source.partition.topic));
+        counted
+            .map(|source| {
+                let Some(end) = end(&source.partition) else { return 0 };
+                let now = (source.next.unwrap_or(0), end);
+                let is_drained = source.seen.replace(now) == Some(now) && !source.paused && !source.has_more();
+                if is_drained { 0 } else { u64::try_from(now.1 - now.0).unwrap_or(0) }
+            })
+            .sum()
     }
 
     /// A partition went back.
@@ -194,6 +242,7 @@ impl Source {
                 return room;
             }
             message.copy_to(batch, &topic);
+            self.next = Some(message.offset() + 1);
         }
         let Some(queue) = &self.queue else { return true };
         while !is_full(batch, limits) && self.left_over.is_empty() {
@@ -206,6 +255,7 @@ impl Source {
                     failed.get_or_insert_with(|| (code, message.error_text()));
                 } else if self.left_over.is_empty() && fits(batch, limits, &message) {
                     message.copy_to(batch, &topic);
+                    self.next = Some(message.offset() + 1);
                 } else {
                     // A smaller one behind it must not overtake.
                     self.left_over.push_back(message);

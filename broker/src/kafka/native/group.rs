@@ -5,7 +5,7 @@
 //! send such offsets, over the head of whoever has the partitions now. Hence the look at the metadata first, which
 //! rust-rdkafka does not give.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::ptr::NonNull;
 use std::time::Duration;
 
@@ -38,6 +38,22 @@ impl Membership {
         })
     }
 
+    /// Of nobody in a group: the broker takes such offsets from anyone, and whoever sends them must know that no member
+    /// of the group commits any of the same partitions meanwhile.
+    ///
+    /// # Errors
+    /// An abortable [`RDKafkaErrorCode::InvalidGroupId`] where no group can have that name.
+    pub(in crate::kafka) fn of_nobody(group: &str) -> Result<Self, Failure> {
+        let metadata = CString::new(group).ok().and_then(|group| {
+            // SAFETY: the name is a C string that is alive for the call, which copies it; what is returned is ours.
+            NonNull::new(unsafe { sys::rd_kafka_consumer_group_metadata_new(group.as_ptr()) })
+        });
+        metadata.map(Self).ok_or_else(|| {
+            let message = format!("'{group}' cannot be the name of a group");
+            Failure { abortable: true, ..Failure::new(RDKafkaErrorCode::InvalidGroupId, message) }
+        })
+    }
+
     fn is_of_a_member(&self) -> bool {
         // SAFETY: the metadata is alive; the member id is null or a C string that belongs to it.
         unsafe {
@@ -52,6 +68,23 @@ impl Drop for Membership {
     fn drop(&mut self) {
         // SAFETY: it is ours, and destroyed once.
         unsafe { sys::rd_kafka_consumer_group_metadata_destroy(self.0.as_ptr()) }
+    }
+}
+
+/// What stands beside a partition's offset, as whoever committed it wrote it; empty where nothing does. (rust-rdkafka gives
+/// it as a text, and panics where it is none.)
+pub(in crate::kafka) fn note<'l>(offsets: &'l TopicPartitionList, topic: &str, partition: i32) -> &'l [u8] {
+    let Ok(topic) = CString::new(topic) else { return &[] };
+    // SAFETY: list and name are alive for the call. The element and its bytes belong to the list, which is borrowed for as
+    // long as they are.
+    unsafe {
+        let element = sys::rd_kafka_topic_partition_list_find(offsets.ptr(), topic.as_ptr(), partition);
+        match element.as_ref() {
+            Some(element) if !element.metadata.is_null() => {
+                std::slice::from_raw_parts(element.metadata.cast::<u8>(), element.metadata_size)
+            }
+            _ => &[],
+        }
     }
 }
 
