@@ -241,14 +241,19 @@ impl TransactionalProducer {
     /// Waits until no record is on its way. False: of some it is not known what became of them.
     fn settle(&self) -> bool {
         let deadline = Instant::now() + SETTLE_MAX;
-        while !native::flush(self.producer().client(), STEP) {
+        loop {
+            let settled = native::flush(self.producer().client(), STEP);
             self.serve();
-            if Instant::now() >= deadline {
-                return false;
+            match self.producer().context().failed().as_ref() {
+                // The broker answers, and has refused one. What was not sent by then is not sent any more, and what was, librdkafka
+                // waits for; it also lets go of what it had not sent where it needs a new epoch.
+                Some(failure) if failure.code == Code::PurgeQueue || !passes(failure.code) => return true,
+                Some(_) => return false,
+                None if settled => return true,
+                None if Instant::now() >= deadline => return false,
+                None => {}
             }
         }
-        self.serve();
-        self.producer().context().failed().as_ref().is_none_or(|failure| !passes(failure.code))
     }
 
     /// Makes a call of librdkafka in steps, as its transactional calls go on where they stopped when they are made again;
