@@ -140,27 +140,26 @@ impl Batch {
     /// One past the last offset, per partition: what to commit once all records are done.
     #[must_use]
     pub fn next_offsets(&self) -> Positions {
-        let mut ends: HashMap<(u32, i32), i64> = HashMap::new();
-        for slot in &self.slots {
-            let end = ends.entry((slot.topic, slot.partition)).or_insert(0);
-            *end = (*end).max(slot.offset + 1);
-        }
-        self.positions(ends)
+        self.per_partition(|slot| slot.offset + 1, i64::max)
     }
 
     /// The first offset, per partition: where to rewind to when nothing of it counts.
     #[must_use]
     pub fn first_offsets(&self) -> Positions {
-        let mut firsts: HashMap<(u32, i32), i64> = HashMap::new();
-        for slot in &self.slots {
-            let first = firsts.entry((slot.topic, slot.partition)).or_insert(i64::MAX);
-            *first = (*first).min(slot.offset);
-        }
-        self.positions(firsts)
+        self.per_partition(|slot| slot.offset, i64::min)
     }
 
-    fn positions(&self, offsets: HashMap<(u32, i32), i64>) -> Positions {
-        offsets
+    /// An offset of each record, reduced to one for each partition. Records come in runs of one partition: a run is looked
+    /// up once.
+    fn per_partition(&self, offset: impl Fn(&Slot) -> i64, pick: fn(i64, i64) -> i64) -> Positions {
+        let mut picked: HashMap<(u32, i32), i64> = HashMap::new();
+        for run in self.slots.chunk_by(|a, b| (a.topic, a.partition) == (b.topic, b.partition)) {
+            let place = (run[0].topic, run[0].partition);
+            if let Some(offset) = run.iter().map(&offset).reduce(pick) {
+                picked.entry(place).and_modify(|before| *before = pick(*before, offset)).or_insert(offset);
+            }
+        }
+        picked
             .into_iter()
             .map(|((topic, partition), offset)| {
                 (TopicPartition { topic: self.topics[topic as usize].clone(), partition }, offset)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jobico_event::TenantId;
 use jobico_event::dead_letter::Cause;
 use jobico_event::retry::Tier;
+use prometheus::core::Collector;
 use prometheus::{CounterVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::backlog::Shared;
@@ -119,28 +120,32 @@ impl Metrics {
             )?,
             backlog: Shared::new(pool)?,
         };
-        let all: [Box<dyn prometheus::core::Collector>; 16] = [
-            Box::new(metrics.events.clone()),
-            Box::new(metrics.dead_letters.clone()),
-            Box::new(metrics.retries.clone()),
-            Box::new(metrics.function_seconds.clone()),
-            Box::new(metrics.throttled_seconds.clone()),
-            Box::new(metrics.batch_events.clone()),
-            Box::new(metrics.batch_seconds.clone()),
-            Box::new(metrics.commit_seconds.clone()),
-            Box::new(metrics.aborts.clone()),
-            Box::new(metrics.module_cache.clone()),
-            Box::new(metrics.compile_seconds.clone()),
-            Box::new(metrics.instances_made.clone()),
-            Box::new(metrics.instances.clone()),
-            Box::new(metrics.rebuilds.clone()),
-            Box::new(metrics.moved_partitions.clone()),
-            Box::new(metrics.awaited_partitions.clone()),
-        ];
-        for collector in all.into_iter().chain(metrics.backlog.collectors()) {
+        for collector in metrics.collectors() {
             registry.register(collector)?;
         }
         Ok(metrics)
+    }
+
+    fn collectors(&self) -> impl Iterator<Item = Box<dyn Collector>> {
+        let own: [Box<dyn Collector>; 16] = [
+            Box::new(self.events.clone()),
+            Box::new(self.dead_letters.clone()),
+            Box::new(self.retries.clone()),
+            Box::new(self.function_seconds.clone()),
+            Box::new(self.throttled_seconds.clone()),
+            Box::new(self.batch_events.clone()),
+            Box::new(self.batch_seconds.clone()),
+            Box::new(self.commit_seconds.clone()),
+            Box::new(self.aborts.clone()),
+            Box::new(self.module_cache.clone()),
+            Box::new(self.compile_seconds.clone()),
+            Box::new(self.instances_made.clone()),
+            Box::new(self.instances.clone()),
+            Box::new(self.rebuilds.clone()),
+            Box::new(self.moved_partitions.clone()),
+            Box::new(self.awaited_partitions.clone()),
+        ];
+        own.into_iter().chain(self.backlog.collectors())
     }
 
     /// Counts how long a tenant has waited for its quota.

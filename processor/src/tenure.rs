@@ -66,8 +66,7 @@ impl Tenures {
         if !assigned.is_empty() {
             let queues = assigned.into_iter().filter(|at| name::tier_of(pool, &at.topic).is_none());
             self.unproven.extend(queues.map(|at| (at, Tenure::New)));
-            let owned = member.assignment();
-            self.unproven.retain(|at, _| owned.contains(at));
+            self.forget_lost(member);
         }
         if !self.unproven.is_empty() {
             self.ask(batch, member, snapshot, pool, now_ms)?;
@@ -75,6 +74,12 @@ impl Tenures {
         }
         self.want(snapshot, pool);
         Ok(())
+    }
+
+    /// What is not the member's any more is nothing to ask about.
+    fn forget_lost(&mut self, member: &dyn Consumer) {
+        let owned = member.assignment();
+        self.unproven.retain(|at, _| owned.contains(at));
     }
 
     /// Asks the log about those that are due: about those with records first, since those without may have to wait for a
@@ -105,9 +110,8 @@ impl Tenures {
         if !with_records.is_empty() {
             asked = with_records;
         } else {
-            let owned = member.assignment();
-            self.unproven.retain(|at, _| owned.contains(at));
-            asked.retain(|at| owned.contains(at));
+            self.forget_lost(member);
+            asked.retain(|at| self.unproven.contains_key(at));
         }
         let (standings, again_ms) = match member.standing(&asked) {
             Ok(standings) => (standings, LOOK_AGAIN_MS),
