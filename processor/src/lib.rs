@@ -32,6 +32,7 @@ pub mod backlog;
 
 pub mod step;
 
+pub mod foresight;
 pub mod function;
 pub mod library;
 

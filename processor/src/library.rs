@@ -3,6 +3,9 @@
 //! ```text
 //! digest ─► shelf (in memory, bounded) ─► cache (compiled, on disk) ─► artifacts (wasm: disk, registry) ─► compiler
 //! ```
+//!
+//! A module is asked for with the first event that needs it, or before ([`Library::foresee`]), so that this event waits for
+//! no compiler.
 
 mod compiler;
 mod shelf;
@@ -15,7 +18,7 @@ use std::time::{Duration, Instant};
 use jobico_catalog::Artifacts;
 use jobico_event::{Digest, TenantId};
 use jobico_service::{BoxError, chain};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::config::Limits;
 use crate::function::cache::{self, Cache, Found};
@@ -33,13 +36,18 @@ const FETCH_RETRY: Duration = Duration::from_secs(1);
 
 /// The library. Clones are the same.
 #[derive(Clone)]
-pub struct Library(Arc<Inner>);
+pub struct Library {
+    inner: Arc<Inner>,
+    /// Modules that will be needed. What takes them ends with the last library.
+    foreseen: mpsc::UnboundedSender<(TenantId, Digest)>,
+}
 
 struct Inner {
     instances_max_per_worker: usize,
     artifacts: Artifacts,
     cache: Option<Arc<Cache>>,
     compiler: Compiler,
+    compile_max: Duration,
     shelf: Mutex<Shelf>,
     settled: AtomicU64,
     reading: Semaphore,
@@ -80,48 +88,52 @@ impl Library {
                 None
             }
         };
-        Ok(Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             instances_max_per_worker: (limits.instances / workers.max(1)).max(1),
             artifacts,
             compiler: Compiler::new(engine, cache.clone(), limits.compile, metrics.clone()),
             cache,
+            compile_max: limits.compile,
             shelf: Mutex::new(Shelf::new(limits.modules_bytes)),
             settled: AtomicU64::new(0),
             reading: Semaphore::new(READS_MAX),
             fetching: Semaphore::new(FETCHES_MAX),
             metrics,
             runtime: tokio::runtime::Handle::current(),
-        })))
+        });
+        let (foreseen, modules) = mpsc::unbounded_channel();
+        inner.runtime.spawn(inner.clone().prepare_foreseen(modules));
+        Ok(Self { inner, foreseen })
     }
 
     /// How many instances a worker may keep, so that all workers together fit into the engine's pool.
     #[must_use]
     pub fn instances_max_per_worker(&self) -> usize {
-        self.0.instances_max_per_worker
+        self.inner.instances_max_per_worker
     }
 
     /// Counts up whenever a module is settled: it is time to ask again.
     #[must_use]
     pub fn settled(&self) -> u64 {
-        self.0.settled.load(Ordering::Acquire)
+        self.inner.settled.load(Ordering::Acquire)
     }
 
     /// The module of that digest; where it is not there yet, this sees to it.
     #[must_use]
     pub fn look_up(&self, tenant: &TenantId, digest: &Digest) -> Lookup {
-        let mut shelf = self.0.shelf();
-        if let Some(module) = shelf.ready(digest) {
-            return Lookup::Ready(module);
+        let begun = self.inner.shelf().claim(digest);
+        if let Some(lookup) = begun {
+            return lookup;
         }
-        match shelf.other(digest) {
-            Some(Other::Broken(fault)) => return Lookup::Broken(fault.clone()),
-            Some(Other::Preparing) => return Lookup::Preparing,
-            Some(Other::Missing) | None => shelf.put(*digest, Other::Preparing),
-        }
-        drop(shelf);
-        let (inner, tenant, digest) = (self.0.clone(), tenant.clone(), *digest);
-        self.0.runtime.spawn(async move { inner.prepare(&tenant, digest).await });
+        let (inner, tenant, digest) = (self.inner.clone(), tenant.clone(), *digest);
+        self.inner.runtime.spawn(async move { inner.prepare(&tenant, digest).await });
         Lookup::Preparing
+    }
+
+    /// Says that this module will be needed: it is compiled when nothing else is, one after the other, and kept on the disk.
+    pub fn foresee(&self, tenant: &TenantId, digest: &Digest) {
+        // It is taken for as long as there is a library.
+        let _ = self.foreseen.send((tenant.clone(), *digest));
     }
 }
 
@@ -136,6 +148,25 @@ impl Inner {
             Err(other) => self.shelf().put(digest, other),
         }
         self.settled.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Prepares one module after the other, so that one that is needed now has at most one before it.
+    async fn prepare_foreseen(self: Arc<Self>, mut modules: mpsc::UnboundedReceiver<(TenantId, Digest)>) {
+        while let Some((tenant, digest)) = modules.recv().await {
+            if self.is_kept(digest).await || self.shelf().claim(&digest).is_some() {
+                continue;
+            }
+            let this = self.clone();
+            let preparing = tokio::spawn(async move { this.prepare(&tenant, digest).await });
+            // One that takes too long goes on by itself, and is nobody else's matter. A panic was reported where it was.
+            let _ = tokio::time::timeout(self.compile_max, preparing).await;
+        }
+    }
+
+    /// Whether the disk has it already.
+    async fn is_kept(&self, digest: Digest) -> bool {
+        let Some(cache) = self.cache.clone() else { return false };
+        tokio::task::spawn_blocking(move || cache.has(&digest)).await.unwrap_or(false)
     }
 
     async fn prepare(self: &Arc<Self>, tenant: &TenantId, digest: Digest) {

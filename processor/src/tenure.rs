@@ -50,7 +50,8 @@ impl Tenures {
         Self { unproven: BTreeMap::new(), worker: worker.to_owned(), wants, wanted: BTreeSet::new() }
     }
 
-    /// Takes what is not the pool's out of the batch, and holds its partition back. To be called after each gather.
+    /// Takes what is not the pool's out of the batch, and holds its partition back; whether the member has partitions that it
+    /// did not have before. To be called after each gather.
     ///
     /// # Errors
     /// The log's; the batch is to be given up.
@@ -61,9 +62,10 @@ impl Tenures {
         snapshot: &Snapshot,
         pool: &str,
         now_ms: i64,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let assigned = member.take_assigned();
-        if !assigned.is_empty() {
+        let has_more = !assigned.is_empty();
+        if has_more {
             let queues = assigned.into_iter().filter(|at| name::tier_of(pool, &at.topic).is_none());
             self.unproven.extend(queues.map(|at| (at, Tenure::New)));
             self.forget_lost(member);
@@ -73,7 +75,7 @@ impl Tenures {
             self.hold_back(batch, member, now_ms)?;
         }
         self.want(snapshot, pool);
-        Ok(())
+        Ok(has_more)
     }
 
     /// What is not the member's any more is nothing to ask about.

@@ -25,6 +25,7 @@ use crate::arrival::{Lane, Lanes, Origin, due_ms};
 use crate::backlog::Backlog;
 use crate::batch;
 use crate::config::Limits;
+use crate::foresight::Foresight;
 use crate::library::Library;
 use crate::metrics::Metrics;
 use crate::moves::Wants;
@@ -138,11 +139,12 @@ impl Worker {
         quotas: &mut Quotas,
         desk: &mut Desk,
     ) -> Result<(), Error> {
-        let Desk { batch, spare, left, tenures, waiting, turns, backlog, subscribed } = desk;
+        let Desk { batch, spare, left, tenures, waiting, turns, backlog, subscribed, foresight } = desk;
         // The revision is read before the snapshot: a swap between the two is seen in the next turn at the latest.
         let state = State { revision: self.catalog.revision(), settled: self.library.settled() };
         let snapshot = self.catalog.load();
-        if *subscribed != Some(state.revision) {
+        let is_new = *subscribed != Some(state.revision);
+        if is_new {
             let mut topics = snapshot.topics_of_pool(&self.pool);
             topics.extend(Tier::ALL.map(|tier| name::retry(&self.pool, tier)));
             member.subscribe(&topics)?;
@@ -151,7 +153,9 @@ impl Worker {
         hold_left(left, batch, waiting, member)?;
         waiting.let_go(member, state, (self.pace.now_ms)())?;
         member.gather_more(batch, &more_than(batch, &self.gather), self.pace.gather_wait)?;
-        tenures.admit(batch, member, &snapshot, &self.pool, (self.pace.now_ms)())?;
+        if tenures.admit(batch, member, &snapshot, &self.pool, (self.pace.now_ms)())? || is_new {
+            foresight.look(member, &snapshot, &self.library);
+        }
         stepper.release_modules();
         let quota = |tenant: &TenantId| snapshot.tenant(tenant.as_str()).and_then(|view| view.quota_ms_per_s);
         quotas.count_waits((self.pace.now_ms)(), quota, |tenant, waited| self.metrics.count_throttled(tenant, waited));
@@ -252,6 +256,7 @@ struct Desk {
     backlog: Backlog,
     /// The catalog's revision of which it has the topics.
     subscribed: Option<u64>,
+    foresight: Foresight,
 }
 
 impl Desk {
@@ -265,6 +270,7 @@ impl Desk {
             turns: Turns::new(worker.batch_time),
             backlog: Backlog::new(&worker.metrics.backlog, worker.pace.measure_every),
             subscribed: None,
+            foresight: Foresight::default(),
         }
     }
 }

@@ -36,6 +36,7 @@ on_both_logs!(
     an_output_against_the_next_events_schema_is_a_dead_letter_and_nothing_else,
     all_forms_of_direct_producers_are_read,
     a_queue_waits_for_its_module_and_its_neighbour_does_not,
+    a_function_is_compiled_before_its_first_event,
     what_a_function_logs_reaches_the_log_topic,
     a_function_that_loops_does_not_stop_its_neighbour,
     a_second_processor_takes_over_what_the_first_leaves,
@@ -236,6 +237,16 @@ async fn a_queue_waits_for_its_module_and_its_neighbour_does_not(on: On) {
     let all = world.results(20).await;
     let waited: Vec<_> = all.iter().filter(|result| result.origin().0 == world.topic("q-late")).cloned().collect();
     assert_eq!((waited.len(), waited[0].header("jobico-status")), (10, "error"));
+}
+
+async fn a_function_is_compiled_before_its_first_event(on: On) {
+    let mut world = World::new(on).await;
+    world.job("here", "q-here", "echo.wat").await;
+    let processor = world.process("0", 1).await;
+    until_metric(&processor, "jobico_processor_module_compile_seconds_count 1").await;
+    world.send_plain("q-here", &values(1)).await;
+    assert_eq!(world.results(1).await[0].header("jobico-status"), "ok");
+    until_metric(&processor, "jobico_processor_module_compile_seconds_count 1").await;
 }
 
 async fn what_a_function_logs_reaches_the_log_topic(on: On) {

@@ -130,6 +130,27 @@ async fn a_second_start_compiles_nothing_and_needs_no_registry() {
 }
 
 #[tokio::test]
+async fn what_is_foreseen_is_compiled_once_and_read_when_it_is_needed() {
+    let shop = Shop::new().await;
+    let first = shop.start();
+    first.library.foresee(&first.tenant, &shop.digest);
+    until_kept(&shop.cache, &shop.digest).await;
+    assert!(echoes(&*first.module(&shop.digest).await));
+    assert_eq!(first.counts(), [1, 0, 0, 1]);
+
+    let other = binary("log.wat");
+    let digest = Digest::of(&other);
+    artifact::store(&shop.folder.path().join("artifacts"), &digest, &other).await.unwrap();
+    let second = shop.start();
+    second.library.foresee(&second.tenant, &shop.digest);
+    second.library.foresee(&second.tenant, &digest);
+    until_kept(&shop.cache, &digest).await;
+    assert_eq!(second.counts(), [1, 0, 0, 1], "the first one is on the disk, and is left there");
+    assert!(echoes(&*second.module(&shop.digest).await));
+    assert_eq!(second.counts(), [1, 0, 1, 1]);
+}
+
+#[tokio::test]
 async fn nobody_else_may_read_or_write_what_is_compiled() {
     let shop = Shop::new().await;
     shop.start_and_keep().await;

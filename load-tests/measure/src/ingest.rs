@@ -1,18 +1,16 @@
 //! Ingest under full load: events over HTTP, each acknowledged by Kafka before it is answered; one at a time, and in
 //! batches.
 
-mod connection;
-
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::http::{self, Connection};
 use crate::report::{Better, Ratio, Report};
 use crate::statistics::Pace;
 use crate::system::Lab;
 use crate::system::process::{Process, Usage};
 use crate::{Failure, events, say};
-use connection::Connection;
 
 /// Connections that send at the same time, each waiting for its answer.
 const CONNECTIONS: usize = 64;
@@ -34,7 +32,7 @@ struct Runs {
 pub fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failure> {
     lab.registry()?;
     let mut ingest = lab.start("ingest", &[])?;
-    let address: SocketAddr = ingest.url("ingest")?.trim_start_matches("http://").parse()?;
+    let address = http::address(&ingest.url("ingest")?)?;
     let mut single = Runs { events_per_request: 1, paces: Vec::new() };
     let mut batch = Runs { events_per_request: BATCH_EVENTS, paces: Vec::new() };
     let mut resident_mib = Vec::new();
@@ -164,7 +162,7 @@ fn requests(path: &str, events_per_request: u64) -> Vec<Vec<u8>> {
             events::write(&mut body, number * events_per_request + index);
         }
         body.extend_from_slice(b"]}");
-        connection::post(path, &body)
+        http::request("POST", path, &body)
     };
     (0..REQUESTS).map(request).collect()
 }

@@ -8,6 +8,7 @@
 //!   latency    one event in, its result readable        │ against bare: copy_loop, and the peer
 //!   flood      the same beside a tenant with a backlog    │ against alone
 //!   ingest     HTTP in, acknowledged                    │ batches against single events
+//!   tenants    10,000 tenants, a function each       │ against nothing
 //!   verdict    what services ask of a schema            │ against bare: validation
 //!   call       what a function's call costs the host    │ against bare: wasm
 //! ```
@@ -20,6 +21,7 @@ mod settings;
 mod machine;
 
 mod events;
+mod http;
 mod kafka;
 mod system;
 
@@ -34,6 +36,7 @@ mod ingest;
 mod latency;
 mod processor;
 mod streams;
+mod tenants;
 mod verdict;
 
 mod statistics;
@@ -84,6 +87,7 @@ fn run(settings: &Settings) -> Result<ExitCode, Failure> {
             Measurement::Verdict => verdict::measure(&lab, &mut report)?,
             Measurement::Call => call::measure(&lab, &mut report)?,
             Measurement::Parts => bare::measure(&lab, &mut report)?,
+            Measurement::Tenants => tenants::measure(&lab, &mut report)?,
             Measurement::Ingest => ingest::measure(&lab, &mut report)?,
         }
     }

@@ -169,7 +169,7 @@ pub(crate) mod tests {
             busy_cores: 0.0,
             versions: BTreeMap::new(),
         };
-        let extent = Extent { pairs: 5, events: 100_000, seconds: 30 };
+        let extent = Extent { pairs: 5, events: 100_000, seconds: 30, tenants: 500 };
         Report { at: time::OffsetDateTime::UNIX_EPOCH, machine, extent, ratios: vec![ratio], figures: Vec::new() }
     }
 

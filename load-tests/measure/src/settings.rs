@@ -68,6 +68,11 @@ pub struct Extent {
     /// Seconds that light load lasts; ingest is loaded for a third of it.
     #[arg(long, env = "BENCH_SECONDS", value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(3..=3600))]
     pub seconds: u32,
+
+    /// Tenants, where there are many.
+    #[arg(long, env = "BENCH_TENANTS", value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(500..=100_000))]
+    #[serde(default)]
+    pub tenants: u32,
 }
 
 /// What can be measured, in the order in which it is: `ingest` comes last, because it adds to the queue that the others
@@ -88,6 +93,8 @@ pub enum Measurement {
     Latency,
     /// The processor under light load of one tenant, beside another that floods.
     Flood,
+    /// Ten thousand tenants.
+    Tenants,
     /// Ingest over HTTP.
     Ingest,
 }

@@ -20,6 +20,8 @@ const TENANT: &str = "my-tenant-1";
 const QUEUE: &str = "queue-default";
 const EVENT: &str = "customer-registration";
 const SCHEMA: &str = "customer.json";
+/// Where a process of Jobico keeps its state, below its folder.
+pub const DATA: &str = "data";
 
 /// The place where all is measured.
 pub struct Lab {
@@ -172,16 +174,28 @@ impl Lab {
 
     fn spawn(&self, role: &str, arguments: &[&str]) -> Result<Process, Failure> {
         let folder = self.unused_folder(role)?;
+        let log = ["serve", role, "--kafka", self.cluster.bootstrap()];
+        self.spawn_in(&folder, role, &[&log, arguments].concat())
+    }
+
+    /// Starts the whole system in one process, on the embedded log and SQLite, and returns when it listens. Its state is in
+    /// `folder`, below [`DATA`].
+    pub fn start_whole(&self, folder: &Path, arguments: &[&str]) -> Result<Process, Failure> {
+        self.spawn_in(folder, "dev", &[&["dev"], arguments].concat())
+    }
+
+    fn spawn_in(&self, folder: &Path, name: &str, arguments: &[&str]) -> Result<Process, Failure> {
         let mut command = Command::new(&self.jobico);
-        command.args(["serve", role, "--kafka", self.cluster.bootstrap(), "--data-dir", "data"]).args(arguments);
+        command.args(arguments).args(["--data-dir", DATA]);
         for listener in ["--ingest-addr", "--registry-addr", "--recorder-addr", "--admin-addr"] {
             command.args([listener, "127.0.0.1:0"]);
         }
         // The admin listener's line comes last.
-        Process::start(command, role, "admin", &folder)
+        Process::start(command, name, "admin", folder)
     }
 
-    fn unused_folder(&self, beginning: &str) -> Result<PathBuf, Failure> {
+    /// A folder that nothing else has in this run.
+    pub fn unused_folder(&self, beginning: &str) -> Result<PathBuf, Failure> {
         let folder = self.scratch.join(self.unused_name(beginning));
         std::fs::create_dir_all(&folder)?;
         Ok(folder)

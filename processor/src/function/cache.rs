@@ -89,6 +89,12 @@ impl Cache {
         self.folder.join(format!("{module}-{}", &self.key.to_string()[..16]))
     }
 
+    /// Whether there is a file for a module, whatever is in it. It blocks.
+    #[must_use]
+    pub fn has(&self, module: &Digest) -> bool {
+        self.path(module).exists()
+    }
+
     /// The compiled module, where it was kept. It blocks.
     #[must_use]
     pub fn load(&self, module: &Digest) -> Found {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use hashlink::LruCache;
 use jobico_event::Digest;
 
+use super::Lookup;
 use crate::function::{Fault, Module};
 
 /// A module that was asked for within this time stays, however much there is: the functions of one queue are needed
@@ -43,14 +44,20 @@ impl Shelf {
         Self { ready: LruCache::new_unbounded(), others: HashMap::new(), bytes: 0, bytes_max }
     }
 
-    pub(super) fn ready(&mut self, digest: &Digest) -> Option<Arc<Module>> {
-        let ready = self.ready.get_mut(digest)?;
-        ready.asked = Instant::now();
-        Some(ready.module.clone())
-    }
-
-    pub(super) fn other(&self, digest: &Digest) -> Option<&Other> {
-        self.others.get(digest)
+    /// What there is of a module. None: nobody sees to it yet, and who asked has to, now.
+    pub(super) fn claim(&mut self, digest: &Digest) -> Option<Lookup> {
+        if let Some(ready) = self.ready.get_mut(digest) {
+            ready.asked = Instant::now();
+            return Some(Lookup::Ready(ready.module.clone()));
+        }
+        match self.others.get(digest) {
+            Some(Other::Broken(fault)) => Some(Lookup::Broken(fault.clone())),
+            Some(Other::Preparing) => Some(Lookup::Preparing),
+            Some(Other::Missing) | None => {
+                self.put(*digest, Other::Preparing);
+                None
+            }
+        }
     }
 
     pub(super) fn put(&mut self, digest: Digest, other: Other) {

@@ -19,13 +19,18 @@ pub struct Connection {
     answer: Vec<u8>,
 }
 
-/// The bytes of a POST of JSON.
-pub fn post(path: &str, body: &[u8]) -> Vec<u8> {
+/// The bytes of a request. Of the servers, ingest alone looks at the type of its body.
+pub fn request(method: &str, path: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
     );
     [head.as_bytes(), body].concat()
+}
+
+/// Where the server of an `http://` URL listens.
+pub fn address(url: &str) -> Result<SocketAddr, Failure> {
+    Ok(url.trim_start_matches("http://").parse()?)
 }
 
 impl Connection {
@@ -36,8 +41,8 @@ impl Connection {
         Ok(Self { stream, answer: Vec::with_capacity(16 << 10) })
     }
 
-    /// Sends a request and reads its answer, which has to be a 200.
-    pub async fn exchange(&mut self, request: &[u8]) -> Result<(), Failure> {
+    /// Sends a request and reads its answer, which has to be a success; its body.
+    pub async fn exchange(&mut self, request: &[u8]) -> Result<&[u8], Failure> {
         self.stream.write_all(request).await?;
         self.answer.clear();
         loop {
@@ -45,9 +50,11 @@ impl Connection {
                 return Err("the server closed a connection that should be kept".into());
             }
             match Answer::read(&self.answer)? {
-                Some(Answer { status: 200, bytes }) if bytes == self.answer.len() => return Ok(()),
-                Some(Answer { status, bytes }) if status != 200 && bytes <= self.answer.len() => {
-                    return Err(format!("answered {}", String::from_utf8_lossy(&self.answer)).into());
+                Some(Answer { status, head, bytes }) if bytes == self.answer.len() => {
+                    return match status {
+                        200..300 => Ok(&self.answer[head..]),
+                        _ => Err(format!("answered {}", String::from_utf8_lossy(&self.answer)).into()),
+                    };
                 }
                 Some(Answer { bytes, .. }) if bytes > ANSWER_BYTES_MAX || bytes < self.answer.len() => {
                     return Err(format!("an answer of {bytes} bytes is not expected").into());
@@ -62,7 +69,9 @@ impl Connection {
 #[derive(Debug, PartialEq, Eq)]
 struct Answer {
     status: u16,
-    /// With its head.
+    /// Bytes before its body.
+    head: usize,
+    /// Bytes with its head.
     bytes: usize,
 }
 
@@ -86,7 +95,8 @@ impl Answer {
             .1
             .trim()
             .parse::<usize>()?;
-        Ok(Some(Self { status, bytes: head + HEAD_END.len() + length }))
+        let head = head + HEAD_END.len();
+        Ok(Some(Self { status, head, bytes: head + length }))
     }
 }
 
@@ -97,7 +107,10 @@ mod tests {
     #[test]
     fn an_answer_is_whole_when_its_length_says_so() {
         let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: y\r\n\r\n{}";
-        assert_eq!(Answer::read(answer).unwrap(), Some(Answer { status: 200, bytes: answer.len() }));
+        assert_eq!(
+            Answer::read(answer).unwrap(),
+            Some(Answer { status: 200, head: answer.len() - 2, bytes: answer.len() })
+        );
         assert_eq!(Answer::read(&answer[..20]).unwrap(), None);
         assert!(Answer::read(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
     }
@@ -108,11 +121,11 @@ mod tests {
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
-            let request = post("/events/t/e", b"{}");
+            let request = request("POST", "/events/t/e", b"{}");
             let (expected, mut received) = (request.len(), vec![0; request.len()]);
             let server = async {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                for (head, body) in [("200 OK", "first"), ("200 OK", "second"), ("503 No", "full")] {
+                for (head, body) in [("200 OK", "first"), ("201 Created", "second"), ("503 No", "full")] {
                     assert_eq!(stream.read_exact(&mut received).await.unwrap(), expected);
                     let answer = format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
                     // In two parts, as a network may.
@@ -124,8 +137,8 @@ mod tests {
             };
             let client = async {
                 let mut connection = Connection::open(address).await.unwrap();
-                connection.exchange(&request).await.unwrap();
-                connection.exchange(&request).await.unwrap();
+                assert_eq!(connection.exchange(&request).await.unwrap(), b"first");
+                assert_eq!(connection.exchange(&request).await.unwrap(), b"second");
                 let refused = connection.exchange(&request).await.unwrap_err().to_string();
                 assert!(refused.contains("503") && refused.contains("full"), "{refused}");
             };
