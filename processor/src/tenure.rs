@@ -24,30 +24,42 @@ const LOOK_AGAIN_MS: i64 = 200;
 /// the worker.
 const ASK_AGAIN_MS: i64 = 2_000;
 
-/// The partitions of a member that are not known to be its pool's.
+/// The partitions of a member that are not known to be its pool's, and those that are its pool's from an offset on.
 pub struct Tenures {
-    unproven: BTreeMap<TopicPartition, Tenure>,
+    unproven: BTreeMap<TopicPartition, Unproven>,
+    /// The pool's, from this offset on; no record of it was seen yet. The member may have begun before it: what the group has
+    /// committed can have changed since. There may be thousands, of queues that have no events.
+    opened: BTreeMap<TopicPartition, i64>,
     worker: String,
     wants: Wants,
     wanted: BTreeSet<TopicPartition>,
 }
 
+/// A partition that another pool has, as far as is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tenure {
-    /// Nothing is known.
-    New,
-    /// It is looked at once it is this late, milliseconds since 1970. Another pool has it, as far as is known.
-    Shut { due_ms: i64, held: bool },
-    /// It is the pool's, from this offset on; no record of it was seen yet. The member may have begun before it: what the
-    /// group has committed can have changed since.
-    From(i64),
+struct Unproven {
+    /// It is looked at once it is this late, milliseconds since 1970.
+    due_ms: i64,
+    /// Whether it is paused.
+    held: bool,
+    /// Whether it was looked at.
+    is_new: bool,
 }
+
+/// Nothing is known: to be looked at now.
+const NEW: Unproven = Unproven { due_ms: i64::MIN, held: false, is_new: true };
 
 impl Tenures {
     /// Of a member of the worker of that name, which has no partitions yet.
     #[must_use]
     pub fn new(worker: &str, wants: Wants) -> Self {
-        Self { unproven: BTreeMap::new(), worker: worker.to_owned(), wants, wanted: BTreeSet::new() }
+        Self {
+            unproven: BTreeMap::new(),
+            opened: BTreeMap::new(),
+            worker: worker.to_owned(),
+            wants,
+            wanted: BTreeSet::new(),
+        }
     }
 
     /// Takes what is not the pool's out of the batch, and holds its partition back; whether the member has partitions that it
@@ -66,14 +78,14 @@ impl Tenures {
         let assigned = member.take_assigned();
         let has_more = !assigned.is_empty();
         if has_more {
-            let queues = assigned.into_iter().filter(|at| name::tier_of(pool, &at.topic).is_none());
-            self.unproven.extend(queues.map(|at| (at, Tenure::New)));
+            for at in assigned.into_iter().filter(|at| name::tier_of(pool, &at.topic).is_none()) {
+                self.opened.remove(&at);
+                self.unproven.insert(at, NEW);
+            }
             self.forget_lost(member);
         }
-        if !self.unproven.is_empty() {
-            self.ask(batch, member, snapshot, pool, now_ms)?;
-            self.hold_back(batch, member, now_ms)?;
-        }
+        self.ask(batch, member, snapshot, pool, now_ms)?;
+        self.hold_back(batch, member)?;
         self.want(snapshot, pool);
         Ok(has_more)
     }
@@ -82,6 +94,7 @@ impl Tenures {
     fn forget_lost(&mut self, member: &dyn Consumer) {
         let owned = member.assignment();
         self.unproven.retain(|at, _| owned.contains(at));
+        self.opened.retain(|at, _| owned.contains(at));
     }
 
     /// Asks the log about those that are due: about those with records first, since those without may have to wait for a
@@ -94,13 +107,8 @@ impl Tenures {
         pool: &str,
         now_ms: i64,
     ) -> Result<(), Error> {
-        let is_due = |tenure: &Tenure| match tenure {
-            Tenure::New => true,
-            Tenure::Shut { due_ms, .. } => *due_ms <= now_ms,
-            Tenure::From(_) => false,
-        };
         let due = |some: &dyn Fn(&TopicPartition) -> bool| -> Vec<TopicPartition> {
-            let due = self.unproven.iter().filter(|(at, tenure)| is_due(tenure) && some(at));
+            let due = self.unproven.iter().filter(|(at, tenure)| tenure.due_ms <= now_ms && some(at));
             due.map(|(at, _)| at.clone()).collect()
         };
         let mut asked = due(&|_| true);
@@ -123,8 +131,8 @@ impl Tenures {
             }
         };
         for at in asked {
-            let held = matches!(self.unproven.get(&at), Some(Tenure::Shut { held: true, .. }));
-            self.unproven.insert(at.clone(), Tenure::Shut { due_ms: now_ms + again_ms, held });
+            let held = self.unproven.get(&at).is_some_and(|tenure| tenure.held);
+            self.unproven.insert(at.clone(), Unproven { due_ms: now_ms + again_ms, held, is_new: false });
             let queue = snapshot.queue(&at.topic).map(AsRef::as_ref);
             let opening =
                 standings.get(&at).and_then(|standing| opening(*standing, queue, pool, self.wants.grants(&at)));
@@ -151,36 +159,31 @@ impl Tenures {
             }
             member.resume(std::slice::from_ref(&at))?;
         }
-        match from {
-            Some(from) => drop(self.unproven.insert(at, Tenure::From(from))),
-            None => drop(self.unproven.remove(&at)),
+        self.unproven.remove(&at);
+        if let Some(from) = from {
+            self.opened.insert(at, from);
         }
         Ok(())
     }
 
-    fn hold_back(&mut self, batch: &mut Batch, member: &mut dyn Consumer, now_ms: i64) -> Result<(), Error> {
-        if batch.is_empty() {
+    fn hold_back(&mut self, batch: &mut Batch, member: &mut dyn Consumer) -> Result<(), Error> {
+        if batch.is_empty() || (self.unproven.is_empty() && self.opened.is_empty()) {
             return Ok(());
         }
         let (mut heads, mut held_back) = (Positions::new(), Vec::new());
         for (at, first) in batch.first_offsets() {
-            match self.unproven.get(&at) {
-                None => {}
-                Some(Tenure::From(from)) if first >= *from => drop(self.unproven.remove(&at)),
-                Some(Tenure::From(from)) => drop(heads.insert(at, *from)),
-                Some(Tenure::New | Tenure::Shut { .. }) => {
-                    heads.insert(at.clone(), first);
-                    held_back.push(at);
-                }
+            if let Some(tenure) = self.unproven.get_mut(&at) {
+                // Noted first: what is paused when a later step fails must be resumed some time.
+                *tenure = Unproven { held: true, is_new: false, ..*tenure };
+                heads.insert(at.clone(), first);
+                held_back.push(at);
+                continue;
             }
-        }
-        for at in &held_back {
-            // Noted first: what is paused when a later step fails must be resumed some time.
-            let due_ms = match self.unproven.get(at) {
-                Some(Tenure::Shut { due_ms, .. }) => *due_ms,
-                _ => now_ms,
-            };
-            self.unproven.insert(at.clone(), Tenure::Shut { due_ms, held: true });
+            match self.opened.get(&at) {
+                Some(from) if first < *from => drop(heads.insert(at, *from)),
+                Some(_) => drop(self.opened.remove(&at)),
+                None => {}
+            }
         }
         if !heads.is_empty() {
             member.pause(&held_back)?;
@@ -196,7 +199,7 @@ impl Tenures {
             return;
         }
         let is_ours = |at: &TopicPartition| snapshot.queue(&at.topic).is_some_and(|queue| queue.pool == pool);
-        let shut = self.unproven.iter().filter(|(_, tenure)| matches!(tenure, Tenure::Shut { .. }));
+        let shut = self.unproven.iter().filter(|(_, tenure)| !tenure.is_new);
         let wanted: BTreeSet<_> = shut.map(|(at, _)| at).filter(|at| is_ours(at)).cloned().collect();
         if wanted != self.wanted {
             self.wants.put(&self.worker, wanted.clone());

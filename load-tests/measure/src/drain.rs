@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rdkafka::TopicPartitionList;
 
 use crate::Failure;
+use crate::kafka::Topics;
 use crate::report::Report;
 use crate::statistics::{Pace, Sample, halves, pace};
 use crate::system::Lab;
@@ -34,11 +35,17 @@ pub struct Drain {
 #[derive(Debug, Default)]
 pub struct Drains(Vec<Drain>);
 
-/// Watches `process` empty the queue as `group` and stops it; then there must be as many results after `results` as
+/// Watches `process` empty the queues as `group` and stops it; then there must be as many results after `results` as
 /// there were events.
-pub fn watch(lab: &Lab, group: &str, mut process: Process, results: &TopicPartitionList) -> Result<Drain, Failure> {
+pub fn watch(
+    lab: &Lab,
+    group: &str,
+    queues: &Topics,
+    mut process: Process,
+    results: &TopicPartitionList,
+) -> Result<Drain, Failure> {
     let total = lab.events();
-    let watch = lab.cluster.watch(group, &lab.queue)?;
+    let watch = lab.cluster.watch(group, queues)?;
     let (begun, mut last) = (Instant::now(), Instant::now());
     let (mut samples, mut resident_bytes) = (Vec::<Sample>::new(), 0);
     loop {

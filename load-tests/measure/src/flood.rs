@@ -11,7 +11,7 @@ use jobico_processor::Config;
 use jobico_processor::function::{Engine, Instance, Module};
 
 use crate::call::defaults;
-use crate::kafka::From;
+use crate::kafka::{Place, Topics};
 use crate::latency::{Times, light_load};
 use crate::report::{Better, Ratio, Report};
 use crate::system::Lab;
@@ -40,8 +40,8 @@ pub fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failure> {
     let (mut alone, mut beside, mut rates) = (Vec::new(), Vec::new(), Vec::new());
     for pair in lab.pairs("a quiet tenant beside a flood") {
         pair.say();
-        alone.push(flood.run(lab, From::End)?.0);
-        let (times, done_per_s) = flood.run(lab, From::Beginning)?;
+        alone.push(flood.run(lab, Place::End)?.0);
+        let (times, done_per_s) = flood.run(lab, Place::Beginning)?;
         beside.push(times);
         rates.push(done_per_s);
     }
@@ -63,7 +63,7 @@ pub fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failure> {
 
 /// The tenant that floods.
 struct Flood {
-    queue: String,
+    queue: Topics,
     backlog: u64,
 }
 
@@ -73,28 +73,31 @@ impl Flood {
         let (tenant, queue) = (TenantId::new(TENANT)?, QueueId::new(QUEUE)?);
         let topic = name::queue(&tenant, &queue);
         lab.make_topics()?;
-        lab.cluster.create_topics(&[&topic, &name::results(&tenant), &name::dead(&tenant)])?;
+        for topic in [topic.clone(), name::results(&tenant), name::dead(&tenant)] {
+            lab.cluster.create_topics(&topic.as_str().into())?;
+        }
         let (wasm, job) = (lab.scratch_file("slow.wasm", &slow()?)?, lab.scratch_file("flood.yaml", JOB.as_bytes())?);
         lab.tool(&[OsStr::new("upload"), "wasm".as_ref(), TENANT.as_ref(), "slow.wasm".as_ref(), wasm.as_ref()])?;
         lab.tool(&[OsStr::new("deploy"), job.as_ref()])?;
         let backlog = BACKLOG_MIN.max(BACKLOG_PER_S * (lab.extent.light().as_secs() + AROUND_S));
         say(&format!("filling {topic} with {backlog} events"));
-        lab.cluster.preload(&topic, backlog)?;
-        Ok(Self { queue: topic, backlog })
+        let queue = Topics::from(topic.as_str());
+        lab.cluster.preload(&queue, backlog)?;
+        Ok(Self { queue, backlog })
     }
 
     /// The quiet tenant's times with one worker that goes on here in the backlog, and how much of that is done in a second.
-    fn run(&self, lab: &Lab, from: From) -> Result<(Times, f64), Failure> {
+    fn run(&self, lab: &Lab, from: Place) -> Result<(Times, f64), Failure> {
         lab.registry()?;
-        lab.reset_processors(From::End)?;
+        lab.reset_processors(Place::End)?;
         lab.cluster.reset(&lab.group, &self.queue, from)?;
-        let start = lab.cluster.positions(&lab.results, From::End)?;
+        let start = lab.cluster.positions(&lab.results, Place::End)?;
         let _processor = lab.start("processor", &["--workers", "1"])?;
         let (begun, watch) = (Instant::now(), lab.cluster.watch(&lab.group, &self.queue)?);
         let before = watch.done()?;
-        let times = light_load(lab, &lab.queue, &start)?;
+        let times = light_load(lab, lab.queue.name(), &start)?;
         let done = watch.done()? - before;
-        if matches!(from, From::Beginning) && (done == 0 || before + done >= self.backlog) {
+        if matches!(from, Place::Beginning) && (done == 0 || before + done >= self.backlog) {
             return Err(format!("{done} of {} events of the flood were done: it was none", self.backlog).into());
         }
         Ok((times, done as f64 / begun.elapsed().as_secs_f64()))

@@ -28,9 +28,37 @@ pub struct Cluster {
     runtime: Runtime,
 }
 
+/// Topics of one layout.
+#[derive(Debug, Clone)]
+pub struct Topics {
+    /// Their names.
+    pub names: Vec<String>,
+    /// Partitions of each.
+    pub partitions: i32,
+}
+
+impl From<&str> for Topics {
+    /// One topic of [`PARTITIONS`].
+    fn from(name: &str) -> Self {
+        Self { names: vec![name.to_owned()], partitions: PARTITIONS }
+    }
+}
+
+impl Topics {
+    /// The name of the first one, which may be the only one.
+    pub fn name(&self) -> &str {
+        &self.names[0]
+    }
+
+    /// All partitions, those of a number side by side, so that neighbours are of different topics.
+    fn list(&self) -> impl Iterator<Item = (&str, i32)> {
+        (0..self.partitions).flat_map(|partition| self.names.iter().map(move |name| (name.as_str(), partition)))
+    }
+}
+
 /// Where a group goes on.
 #[derive(Debug, Clone, Copy)]
-pub enum From {
+pub enum Place {
     /// At the first event.
     Beginning,
     /// After the last.
@@ -68,11 +96,11 @@ impl Cluster {
         config
     }
 
-    /// Makes topics of [`PARTITIONS`]; they must not exist.
-    pub fn create_topics(&self, names: &[&str]) -> Result<(), Failure> {
+    /// Makes topics; they must not exist.
+    pub fn create_topics(&self, topics: &Topics) -> Result<(), Failure> {
         let admin: AdminClient<DefaultClientContext> = self.client().create()?;
-        let topic = |name| NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1));
-        let topics: Vec<NewTopic<'_>> = names.iter().map(|name| topic(*name)).collect();
+        let topic = |name| NewTopic::new(name, topics.partitions, TopicReplication::Fixed(1));
+        let topics: Vec<NewTopic<'_>> = topics.names.iter().map(|name| topic(name)).collect();
         let options = AdminOptions::new().operation_timeout(Some(ANSWER_WAIT_MAX));
         for answer in self.runtime.block_on(admin.create_topics(&topics, &options))? {
             answer.map_err(|(name, code)| format!("topic {name}: {code}"))?;
@@ -80,8 +108,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Fills a topic with `count` events: each partition gets its share, in runs. Idempotent, lz4.
-    pub fn preload(&self, topic: &str, count: u64) -> Result<(), Failure> {
+    /// Fills topics with `count` events: each partition gets its share, in runs. Idempotent, lz4.
+    pub fn preload(&self, topics: &Topics, count: u64) -> Result<(), Failure> {
         let producer: BaseProducer = self
             .client()
             .set("enable.idempotence", "true")
@@ -89,11 +117,12 @@ impl Cluster {
             .set("linger.ms", "20")
             .set("queue.buffering.max.messages", "200000")
             .create()?;
+        let partitions: Vec<_> = topics.list().collect();
         let mut value = Vec::new();
         for number in 0..count {
             value.clear();
             events::write(&mut value, number);
-            let partition = (number / RUN_EVENTS % PARTITIONS.unsigned_abs() as u64) as i32;
+            let (topic, partition) = partitions[usize::try_from(number / RUN_EVENTS)? % partitions.len()];
             let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).partition(partition).payload(&value);
             while let Err((error, refused)) = producer.send(record) {
                 if error.rdkafka_error_code() != Some(Code::QueueFull) {
@@ -104,36 +133,36 @@ impl Cluster {
             }
         }
         producer.flush(Duration::from_secs(120))?;
-        let stored = self.end(topic)?;
+        let stored = self.end(topics)?;
         if stored != count {
-            return Err(format!("{topic} holds {stored} of {count} events").into());
+            return Err(format!("{} holds {stored} of {count} events", topics.names.join(", ")).into());
         }
         Ok(())
     }
 
-    /// How many records were ever put into a topic, transactions' own among them.
-    pub fn end(&self, topic: &str) -> Result<u64, Failure> {
-        Ok(self.positions(topic, From::End)?.elements().iter().map(|part| offset(part.offset())).sum())
+    /// How many records were ever put into topics, transactions' own among them.
+    pub fn end(&self, topics: &Topics) -> Result<u64, Failure> {
+        Ok(self.positions(topics, Place::End)?.elements().iter().map(|part| offset(part.offset())).sum())
     }
 
-    /// The offsets at either end of a topic's partitions.
-    pub fn positions(&self, topic: &str, from: From) -> Result<TopicPartitionList, Failure> {
+    /// The offsets at either end of all partitions.
+    pub fn positions(&self, topics: &Topics, from: Place) -> Result<TopicPartitionList, Failure> {
         let reader: BaseConsumer = self.reader("bench").create()?;
         let mut list = TopicPartitionList::new();
-        for partition in 0..PARTITIONS {
+        for (topic, partition) in topics.list() {
             let (first, end) = reader.fetch_watermarks(topic, partition, ANSWER_WAIT_MAX)?;
             let at = match from {
-                From::Beginning => first,
-                From::End => end,
+                Place::Beginning => first,
+                Place::End => end,
             };
             list.add_partition_offset(topic, partition, Offset::Offset(at))?;
         }
         Ok(list)
     }
 
-    /// Sets where a group goes on in a topic. Its members have stopped; the broker is waited for to notice.
-    pub fn reset(&self, group: &str, topic: &str, from: From) -> Result<(), Failure> {
-        let positions = self.positions(topic, from)?;
+    /// Sets where a group goes on. Its members have stopped; the broker is waited for to notice.
+    pub fn reset(&self, group: &str, topics: &Topics, from: Place) -> Result<(), Failure> {
+        let positions = self.positions(topics, from)?;
         let outsider: BaseConsumer = self.reader(group).create()?;
         let deadline = Instant::now() + ANSWER_WAIT_MAX;
         loop {
@@ -149,9 +178,9 @@ impl Cluster {
     }
 
     /// Looks at how far a group has come.
-    pub fn watch(&self, group: &str, topic: &str) -> Result<Watch, Failure> {
+    pub fn watch(&self, group: &str, topics: &Topics) -> Result<Watch, Failure> {
         let mut partitions = TopicPartitionList::new();
-        partitions.add_partition_range(topic, 0, PARTITIONS - 1);
+        topics.list().for_each(|(topic, partition)| drop(partitions.add_partition(topic, partition)));
         // Offsets that a transaction is about to commit do not hold the answer up.
         let consumer = self.reader(group).set("isolation.level", "read_uncommitted").create()?;
         Ok(Watch { consumer, partitions })
@@ -179,9 +208,9 @@ impl Cluster {
     }
 
     /// The value of the first record in a topic, for messages.
-    pub fn first(&self, topic: &str) -> Result<String, Failure> {
+    pub fn first(&self, topic: &Topics) -> Result<String, Failure> {
         let reader: BaseConsumer = self.reader("bench").create()?;
-        reader.assign(&self.positions(topic, From::Beginning)?)?;
+        reader.assign(&self.positions(topic, Place::Beginning)?)?;
         let message = reader.poll(ANSWER_WAIT_MAX).ok_or("it is empty")??;
         Ok(String::from_utf8_lossy(message.payload().unwrap_or_default()).into_owned())
     }

@@ -12,7 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use crate::bare::copy_loop::{CopyLoop, Headers};
-use crate::kafka::From;
+use crate::kafka::Place;
 use crate::peer::{self, Tuning};
 use crate::report::{Better, Ratio, Report};
 use crate::statistics::quantile;
@@ -78,25 +78,25 @@ pub fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failure> {
 
 fn processor(lab: &Lab) -> Result<Times, Failure> {
     lab.registry()?;
-    lab.reset_processors(From::End)?;
-    let start = lab.cluster.positions(&lab.results, From::End)?;
+    lab.reset_processors(Place::End)?;
+    let start = lab.cluster.positions(&lab.results, Place::End)?;
     let _processor = lab.start("processor", &["--workers", "1"])?;
-    light_load(lab, &lab.queue, &start)
+    light_load(lab, lab.queue.name(), &start)
 }
 
 fn streams(lab: &Lab) -> Result<Times, Failure> {
     let application = lab.unused_name("bench.streams");
-    lab.cluster.reset(&application, &lab.queue, From::End)?;
-    let start = lab.cluster.positions(&lab.results, From::End)?;
+    lab.cluster.reset(&application, &lab.queue, Place::End)?;
+    let start = lab.cluster.positions(&lab.results, Place::End)?;
     let _peer = peer::start(lab, &application, TUNING)?;
-    light_load(lab, &lab.queue, &start)
+    light_load(lab, lab.queue.name(), &start)
 }
 
 fn copy_loop(lab: &Lab) -> Result<Times, Failure> {
     let group = lab.unused_name("bench.copy");
-    lab.cluster.reset(&group, &lab.queue, From::End)?;
-    let start = lab.cluster.positions(&lab.copies, From::End)?;
-    let mut copy = CopyLoop::start(&lab.cluster, &group, &lab.queue, &lab.copies, Headers::OfResult)?;
+    lab.cluster.reset(&group, &lab.queue, Place::End)?;
+    let start = lab.cluster.positions(&lab.copies, Place::End)?;
+    let mut copy = CopyLoop::start(&lab.cluster, &group, lab.queue.name(), lab.copies.name(), Headers::OfResult)?;
     let (stop, stopped) = channel::<()>();
     std::thread::scope(|scope| {
         let copying = scope.spawn(move || {
@@ -106,7 +106,7 @@ fn copy_loop(lab: &Lab) -> Result<Times, Failure> {
             }
             Ok::<(), Failure>(())
         });
-        let times = light_load(lab, &lab.queue, &start);
+        let times = light_load(lab, lab.queue.name(), &start);
         drop(stop);
         copying.join().map_err(|_| "the copy loop panicked")??;
         times

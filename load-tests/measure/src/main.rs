@@ -5,6 +5,7 @@
 //!                                                      │
 //!   processor  events through `jobico serve processor`  │ against bare: copy_loop + validation + wasm
 //!   streams    the same                                 │ against the peer: Kafka Streams
+//!   queues     the same out of 1,000 queues             │ against out of one
 //!   latency    one event in, its result readable        │ against bare: copy_loop, and the peer
 //!   flood      the same beside a tenant with a backlog    │ against alone
 //!   ingest     HTTP in, acknowledged                    │ batches against single events
@@ -35,6 +36,7 @@ mod flood;
 mod ingest;
 mod latency;
 mod processor;
+mod queues;
 mod streams;
 mod tenants;
 mod verdict;
@@ -82,6 +84,7 @@ fn run(settings: &Settings) -> Result<ExitCode, Failure> {
         match measurement {
             Measurement::Processor => processor::measure(&lab, &mut report)?,
             Measurement::Streams => streams::measure(&lab, &mut report)?,
+            Measurement::Queues => queues::measure(&lab, &mut report)?,
             Measurement::Latency => latency::measure(&lab, &mut report)?,
             Measurement::Flood => flood::measure(&lab, &mut report)?,
             Measurement::Verdict => verdict::measure(&lab, &mut report)?,

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Formatter};
 
 use crate::drain::{self, Drain};
-use crate::kafka::From;
+use crate::kafka::Place;
 use crate::system::Lab;
 use crate::system::process::Process;
 use crate::{Failure, say};
@@ -31,9 +31,9 @@ impl Display for Tuning {
 /// Empties the queue once.
 pub fn drain(lab: &Lab, tuning: Tuning) -> Result<Drain, Failure> {
     let application = lab.unused_name("bench.streams");
-    let results = lab.cluster.positions(&lab.results, From::End)?;
+    let results = lab.cluster.positions(&lab.results, Place::End)?;
     let peer = start(lab, &application, tuning)?;
-    let drain = drain::watch(lab, &application, peer, &results)?;
+    let drain = drain::watch(lab, &application, &lab.queue, peer, &results)?;
     say(&format!("  Kafka Streams, {tuning}: {drain}"));
     Ok(drain)
 }
@@ -45,14 +45,14 @@ pub fn start(lab: &Lab, application: &str, tuning: Tuning) -> Result<Process, Fa
     lab.start_peer(&[
         ("--bootstrap", lab.cluster.bootstrap()),
         ("--application", application),
-        ("--input", &lab.queue),
-        ("--output", &lab.results),
-        ("--dead", &lab.dead),
+        ("--input", lab.queue.name()),
+        ("--output", lab.results.name()),
+        ("--dead", lab.dead.name()),
         ("--schema", &lab.schema_file().to_string_lossy()),
         ("--threads", &threads.to_string()),
         ("--commit-ms", &commit_ms.to_string()),
         ("--guarantee", "exactly_once_v2"),
         ("--warm-up-events", &WARM_UP_EVENTS.min(lab.events()).to_string()),
-        ("--warm-up-output", &lab.copies),
+        ("--warm-up-output", lab.copies.name()),
     ])
 }

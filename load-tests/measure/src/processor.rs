@@ -2,7 +2,7 @@
 
 use crate::bare::Parts;
 use crate::drain::{self, Drain, Drains};
-use crate::kafka::From;
+use crate::kafka::Place;
 use crate::report::{Better, Ratio, Report};
 use crate::system::Lab;
 use crate::{Failure, say};
@@ -74,10 +74,10 @@ pub fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failure> {
 /// Empties the queue once with a new processor.
 pub fn drain(lab: &Lab, workers: u32) -> Result<Drain, Failure> {
     lab.registry()?;
-    lab.reset_processors(From::Beginning)?;
-    let results = lab.cluster.positions(&lab.results, From::End)?;
+    lab.reset_processors(Place::Beginning)?;
+    let results = lab.cluster.positions(&lab.results, Place::End)?;
     let processor = lab.start("processor", &["--workers", &workers.to_string()])?;
-    let drain = drain::watch(lab, &lab.group, processor, &results)?;
+    let drain = drain::watch(lab, &lab.group, &lab.queue, processor, &results)?;
     say(&format!("  processor, {workers} worker(s): {drain}"));
     Ok(drain)
 }

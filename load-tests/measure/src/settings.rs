@@ -89,6 +89,8 @@ pub enum Measurement {
     Processor,
     /// The processor under full load, against Kafka Streams.
     Streams,
+    /// The processor under full load, out of many queues.
+    Queues,
     /// The processor under light load.
     Latency,
     /// The processor under light load of one tenant, beside another that floods.

@@ -10,13 +10,13 @@ use std::process::Command;
 
 use jobico_event::{QueueId, TenantId, name};
 
-use crate::kafka::{Cluster, From};
+use crate::kafka::{Cluster, Place, Topics};
 use crate::settings::{Extent, Settings};
 use crate::{Failure, say};
 use process::Process;
 
-/// What the example's job file names. Its tenant, queue and event are used as they are.
-const TENANT: &str = "my-tenant-1";
+/// What the example's job file names: tenant, queue and event are used as they are.
+pub const TENANT: &str = "my-tenant-1";
 const QUEUE: &str = "queue-default";
 const EVENT: &str = "customer-registration";
 const SCHEMA: &str = "customer.json";
@@ -30,11 +30,11 @@ pub struct Lab {
     /// How much is measured.
     pub extent: Extent,
     /// Topic of the queue.
-    pub queue: String,
+    pub queue: Topics,
     /// Topic of the results.
-    pub results: String,
+    pub results: Topics,
     /// Topic that the bare copies go to.
-    pub copies: String,
+    pub copies: Topics,
     /// Where ingest takes the events.
     pub path: String,
     /// The group of the processors.
@@ -44,7 +44,7 @@ pub struct Lab {
     /// The function.
     pub wasm: Vec<u8>,
     /// Topic of the dead letters.
-    pub dead: String,
+    pub dead: Topics,
     streams: PathBuf,
     streams_options: PathBuf,
     jobico: PathBuf,
@@ -74,14 +74,14 @@ impl Lab {
         Ok(Self {
             cluster: Cluster::connect(&settings.kafka)?,
             extent: settings.extent.clone(),
-            queue: name::queue(&tenant, &queue),
-            results: name::results(&tenant),
-            copies: "bench.copies".to_owned(),
+            queue: name::queue(&tenant, &queue).as_str().into(),
+            results: name::results(&tenant).as_str().into(),
+            copies: "bench.copies".into(),
             path: format!("/events/{tenant}/{EVENT}"),
             group: name::processor_group(name::POOL_DEFAULT),
             schema: String::from_utf8(readable(&settings.example.join(SCHEMA))?)?,
             wasm: readable(&settings.wasm)?,
-            dead: name::dead(&tenant),
+            dead: name::dead(&tenant).as_str().into(),
             streams: settings.streams.clone(),
             streams_options: settings.streams_options.clone(),
             jobico: settings.jobico.clone(),
@@ -114,7 +114,11 @@ impl Lab {
 
     /// Makes the topics, all of one layout, before the registry would make them of another.
     pub fn make_topics(&self) -> Result<(), Failure> {
-        once(&self.topics, || self.cluster.create_topics(&[&self.queue, &self.results, &self.dead, &self.copies]))?;
+        once(&self.topics, || {
+            [&self.queue, &self.results, &self.dead, &self.copies]
+                .into_iter()
+                .try_for_each(|topic| self.cluster.create_topics(topic))
+        })?;
         Ok(())
     }
 
@@ -122,7 +126,7 @@ impl Lab {
     pub fn fill(&self) -> Result<(), Failure> {
         self.make_topics()?;
         once(&self.filled, || {
-            say(&format!("filling {} with {} events", self.queue, self.events()));
+            say(&format!("filling {} with {} events", self.queue.name(), self.events()));
             self.cluster.preload(&self.queue, self.events())
         })?;
         Ok(())
@@ -168,7 +172,7 @@ impl Lab {
     }
 
     /// Sets where the processors go on.
-    pub fn reset_processors(&self, from: From) -> Result<(), Failure> {
+    pub fn reset_processors(&self, from: Place) -> Result<(), Failure> {
         self.cluster.reset(&self.group, &self.queue, from)
     }
 

@@ -48,7 +48,7 @@ pub struct CopyLoop {
 /// Copies all events once, in a group of its own.
 pub fn measure(lab: &Lab, headers: Headers) -> Result<Pace, Failure> {
     let group = lab.unused_name("bench.copy");
-    let mut copy = CopyLoop::start(&lab.cluster, &group, &lab.queue, &lab.copies, headers)?;
+    let mut copy = CopyLoop::start(&lab.cluster, &group, lab.queue.name(), lab.copies.name(), headers)?;
     let total = lab.events();
     let (mut samples, begun, mut done, mut last) = (Vec::new(), Instant::now(), 0, Instant::now());
     while done < total {
