@@ -7,8 +7,11 @@
 //! ```
 //!
 //! The registry inspects a module when it is uploaded and again checks `mainfuncname` on deploy; a processor may rely
-//! on it. The limits here are what a processor provides for, so that what deploys also runs.
+//! on it. The limits here are what a processor provides for, so that what deploys also runs. Those of one function
+//! keep down the memory that compiling it takes, and refuse much that takes long; its time they cannot bound, since a hostile
+//! function may have less of everything than real ones. docs/functions.md says what was seen in compilers' output.
 
+mod expense;
 mod import;
 mod inspect;
 
@@ -37,6 +40,29 @@ pub const GLOBALS_MAX: u32 = 1_000;
 pub const EXPORTS_MAX: usize = 1_000;
 /// The longest name of an exported function, bytes; also the longest `mainfuncname`.
 pub const EXPORT_NAME_BYTES_MAX: usize = 127;
+/// The most parameters of a function type. Compilers' output has at most some 90.
+pub const PARAMETERS_MAX: u32 = 200;
+/// The most results of a function type, each a value that two bytes of code (a call) make. Compilers' output has at most 4.
+pub const RESULTS_MAX: u32 = 8;
+/// The most locals of one function, its parameters among them. Compilers' output has up to 1,500, where it is optimized by
+/// far less, and Go's 21: it keeps variables in memory.
+pub const LOCALS_MAX: u64 = 3_200;
+/// The largest body of one function, bytes (2 MiB). Compilers' output has up to 900,000, in one that fills in tables.
+pub const BODY_BYTES_MAX: u64 = 2 << 20;
+/// The most blocks (`block`, `loop`, `if`) in one function. Compilers' output has up to 9,400.
+pub const BLOCKS_MAX: u64 = 20_000;
+/// How deep loops may stand in each other: time grows with the depth for each value that they carry. Compilers' output has
+/// up to 10.
+pub const LOOPS_NESTED_MAX: u64 = 32;
+/// The most parameters and results of one function's blocks together: memory grows with their square. Compilers' output has
+/// one for some of its blocks.
+pub const BLOCKS_VALUES_MAX: u64 = 20_000;
+/// The most values on a function's stack at once. Compilers' output has as many as its longest call has parameters.
+pub const STACK_VALUES_MAX: u64 = 256;
+/// The most that a function's locals and values on its stack, times its blocks and branches (each target of a `br_table` is
+/// one), may come to. Each is some hundred bytes while the function is compiled: 10 million were 1.1 GiB. Compilers' output
+/// has up to 10 million.
+pub const CARRIED_VALUES_MAX: u64 = 20_000_000;
 /// How many faults of one module are reported; what follows rarely tells more.
 pub const FAULTS_MAX: usize = 50;
 
@@ -241,4 +267,22 @@ pub enum Fault {
         /// How much is allowed.
         limit: u64,
     },
+    /// More of something in one function than a processor compiles.
+    #[error("{}: {what}: {found}, at most {limit}", called(*.function, .name.as_deref()))]
+    Function {
+        /// Its index, imported functions counted first.
+        function: u32,
+        /// What it is exported as, or else what its compiler called it.
+        name: Option<String>,
+        /// What there is too much of.
+        what: &'static str,
+        /// How much there is.
+        found: u64,
+        /// How much is allowed.
+        limit: u64,
+    },
+}
+
+fn called(function: u32, name: Option<&str>) -> String {
+    name.map_or_else(|| format!("function {function}"), |name| format!("function {function}, '{name}'"))
 }

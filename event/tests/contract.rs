@@ -1,8 +1,9 @@
 //! What a module's binary says, and what is refused.
 
 use jobico_event::contract::{
-    Contract, EXPORTS_MAX, FUNCTIONS_MAX, Fault, Free, GLOBALS_MAX, MEMORY_PAGES_MAX, MODULE_BYTES_MAX, MainError,
-    Start, TABLE_ELEMENTS_MAX, inspect,
+    BLOCKS_MAX, BLOCKS_VALUES_MAX, BODY_BYTES_MAX, CARRIED_VALUES_MAX, Contract, EXPORTS_MAX, FAULTS_MAX,
+    FUNCTIONS_MAX, Fault, Free, GLOBALS_MAX, LOCALS_MAX, LOOPS_NESTED_MAX, MEMORY_PAGES_MAX, MODULE_BYTES_MAX,
+    MainError, PARAMETERS_MAX, RESULTS_MAX, STACK_VALUES_MAX, Start, TABLE_ELEMENTS_MAX, inspect,
 };
 
 /// A module that keeps to the contract, as Rust builds them, with `extra` put into it.
@@ -257,6 +258,95 @@ fn each_limit_is_named() {
     assert_eq!(faults(&wasm(&text)), ["pages of memory (64 KiB each) at its start: 1025, at most 1024"]);
     let large = [&module("")[..], &vec![0; MODULE_BYTES_MAX]].concat();
     assert_eq!(faults(&large), [format!("the module has {} bytes, 33554432 are allowed", large.len())]);
+}
+
+/// One after another.
+fn repeated(text: &str, count: u64) -> String {
+    text.repeat(usize::try_from(count).unwrap())
+}
+
+#[test]
+fn each_limit_of_a_function_is_named_with_the_function() {
+    // Seven functions are before it, two of them imported.
+    let function = |inside: &str| module(&format!(r#"(func $big (export "big") (param i32 i32) {inside})"#));
+    let expected = |what: &str, limit: u64| [format!("function 7, 'big': {what}: {}, at most {limit}", limit + 1)];
+    let blocks = |count: u64| repeated("(block)", count);
+    let br_table = |targets: u64| format!("(block (br_table {} (i32.const 0)))", repeated("0 ", targets));
+    let loops = |deep: u64| format!("{}{}", repeated("(loop ", deep), repeated(")", deep));
+    let values = |count: u64| format!("{}{}", repeated("local.get 0 ", count), repeated("drop ", count));
+    // Two parameters and two results each, where there are four at least.
+    let with_values = |count: u64| {
+        let pairs = repeated("(block (param i32 i32) (result i32 i32)) ", count / 4);
+        format!(
+            "i32.const 0 i32.const 0 {pairs} drop drop {}",
+            repeated("(block (result i32) i32.const 0) drop ", count % 4)
+        )
+    };
+    // A body's bytes: the list of locals and the end are two of them.
+    let nops = |bytes: u64| repeated("nop ", bytes - 2);
+    // 997 locals, two parameters and the table's index; a block, and a branch for each target.
+    let carried = |places: u64| br_table(places - 1);
+    let (all, many) = (CARRIED_VALUES_MAX / 1_000, "(local i32)".repeat(997));
+    for (at_most, more, what, limit) in [
+        (
+            repeated("(local i64)", LOCALS_MAX - 2),
+            repeated("(local i64)", LOCALS_MAX - 1),
+            "locals, parameters among them",
+            LOCALS_MAX,
+        ),
+        (nops(BODY_BYTES_MAX), nops(BODY_BYTES_MAX + 1), "bytes of its body", BODY_BYTES_MAX),
+        (blocks(BLOCKS_MAX), blocks(BLOCKS_MAX + 1), "blocks", BLOCKS_MAX),
+        (loops(LOOPS_NESTED_MAX), loops(LOOPS_NESTED_MAX + 1), "loops in each other", LOOPS_NESTED_MAX),
+        (values(STACK_VALUES_MAX), values(STACK_VALUES_MAX + 1), "values on the stack", STACK_VALUES_MAX),
+        (
+            with_values(BLOCKS_VALUES_MAX),
+            with_values(BLOCKS_VALUES_MAX + 1),
+            "parameters and results of its blocks",
+            BLOCKS_VALUES_MAX,
+        ),
+    ] {
+        inspect(&function(&at_most)).unwrap_or_else(|faults| panic!("{what}: {faults:?}"));
+        assert_eq!(faults(&function(&more)), expected(what, limit));
+    }
+    inspect(&function(&format!("{many} {}", carried(all)))).unwrap();
+    assert_eq!(
+        faults(&function(&format!("{many} {}", carried(all + 1)))),
+        [format!(
+            "function 7, 'big': locals and values on the stack, times blocks and branches: {}, at most {CARRIED_VALUES_MAX}",
+            CARRIED_VALUES_MAX + 1_000
+        )]
+    );
+}
+
+#[test]
+fn a_type_with_many_parameters_or_results_is_refused_even_where_only_a_call_has_it() {
+    let parameters = |count: u32| format!("(type (func (param {})))", repeated("i32 ", count.into()));
+    let results = |count: u32| format!("(type (func (result {})))", repeated("i32 ", count.into()));
+    inspect(&module(&(parameters(PARAMETERS_MAX) + &results(RESULTS_MAX)))).unwrap();
+    assert_eq!(
+        faults(&module(&(parameters(PARAMETERS_MAX + 1) + &results(RESULTS_MAX + 1)))),
+        ["parameters of a function type: 201, at most 200", "results of a function type: 9, at most 8"]
+    );
+}
+
+#[test]
+fn a_function_is_called_by_its_export_or_else_as_its_compiler_called_it_or_else_by_its_number() {
+    let locals = repeated("(local i32)", LOCALS_MAX + 1);
+    let what = format!("locals, parameters among them: {}, at most {LOCALS_MAX}", LOCALS_MAX + 1);
+    let text = module_text(&format!(
+        r#"(func $inner (export "outer") {locals}) (func $inner_alone {locals}) (func {locals})"#
+    ));
+    let expected = ["function 7, 'outer'", "function 8, 'inner_alone'", "function 9"];
+    assert_eq!(faults(&wasm(&text)), expected.map(|function| format!("{function}: {what}")));
+    let long = format!("${}", "n".repeat(10_000));
+    let [fault] = &faults(&module(&format!("(func {long} {locals})")))[..] else { panic!("it is one fault") };
+    assert!(fault.len() < 250, "a name is shortened: {fault}");
+}
+
+#[test]
+fn faults_of_many_functions_are_cut_off() {
+    let function = format!("(func {})", repeated("(local i32)", LOCALS_MAX + 1));
+    assert_eq!(faults(&module(&function.repeat(FAULTS_MAX + 5))).len(), FAULTS_MAX);
 }
 
 #[test]

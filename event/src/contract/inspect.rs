@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use wasmparser::FuncType;
 use wasmparser::types::{EntityType, TypesRef};
-use wasmparser::{FuncType, Validator};
 
 use super::{
-    Contract, EXPORT_NAME_BYTES_MAX, EXPORTS_MAX, FAULTS_MAX, FEATURES, FUNCTIONS_MAX, Fault, Free, MEMORY_PAGES_MAX,
-    MODULE_BYTES_MAX, Module, Start, TABLE_ELEMENTS_MAX, TABLES_MAX, import,
+    Contract, EXPORT_NAME_BYTES_MAX, EXPORTS_MAX, FAULTS_MAX, FUNCTIONS_MAX, Fault, Free, GLOBALS_MAX,
+    MEMORY_PAGES_MAX, MODULE_BYTES_MAX, Module, PARAMETERS_MAX, RESULTS_MAX, Start, TABLE_ELEMENTS_MAX, TABLES_MAX,
+    expense, import,
 };
 
 /// Checks that `module` is a valid core module which keeps to the jobicolet v1 contract and the limits above.
@@ -26,10 +27,9 @@ pub fn inspect(module: &[u8]) -> Result<Module, Vec<Fault>> {
         [0, b'a', b's', b'm', _, _, _, _, ..] => {}
         other => return Err(vec![Fault::NotWasm(what_else(other).to_owned())]),
     }
-    let types = Validator::new_with_features(FEATURES)
-        .validate_all(module)
+    let (types, too_expensive) = expense::validate(module)
         .map_err(|error| vec![Fault::Invalid { offset: error.offset(), message: error.message().to_owned() }])?;
-    let mut check = Check { types: types.as_ref(), faults: Vec::new() };
+    let mut check = Check { types: types.as_ref(), faults: too_expensive };
     check.limits();
     check.imports();
     let found = check.exports();
@@ -99,12 +99,24 @@ impl Check<'_> {
             let elements = self.types.table_at(index).initial;
             self.limit("elements of a table at its start", elements, TABLE_ELEMENTS_MAX);
         }
-        self.limit("globals", self.types.global_count().into(), super::GLOBALS_MAX.into());
+        self.limit("globals", self.types.global_count().into(), GLOBALS_MAX.into());
+        let (parameters, results) = self.longest_types();
+        self.limit("parameters of a function type", parameters, PARAMETERS_MAX.into());
+        self.limit("results of a function type", results, RESULTS_MAX.into());
         // One at most: without the multi-memory proposal a second is not valid.
         for index in 0..self.types.memory_count() {
             let pages = self.types.memory_at(index).initial;
             self.limit("pages of memory (64 KiB each) at its start", pages, MEMORY_PAGES_MAX);
         }
+    }
+
+    /// The most parameters and the most results of a function type.
+    fn longest_types(&self) -> (u64, u64) {
+        let count = self.types.core_type_count_in_module();
+        let types = (0..count).map(|index| self.types[self.types.core_type_at_in_module(index)].unwrap_func());
+        types.fold((0, 0), |(parameters, results), function| {
+            (parameters.max(function.params().len() as u64), results.max(function.results().len() as u64))
+        })
     }
 
     fn imports(&mut self) {

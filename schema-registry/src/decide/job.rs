@@ -156,3 +156,6 @@ fn check_still_possible(state: &State, version: &JobVersion) -> Result<(), Refus
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
