@@ -5,7 +5,7 @@
 //!  Kafka ──┬── append ───────► Appender            one producer for all tasks; a ticket per record
 //!          ├── ensure_topics … Enquirer, Maker     topics, offsets, lag
 //!          ├── join ─────────► Member              gather: PartitionQueues ─► Batch; rebalances in there
-//!          ├── join_transactional ► KafkaTransactor = Member + TransactionalProducer
+//!          ├── join_transactional ► KafkaTransactor = Member + TransactionalProducer, over an Outbox
 //!          ├── writer ───────► KafkaWriter         = TransactionalProducer
 //!          └── follow ───────► KafkaFollower       all partitions, to their ends
 //! ```
@@ -33,6 +33,7 @@ mod member;
 mod members;
 mod native;
 mod offsets;
+mod outbox;
 mod producer;
 mod rebalance;
 mod retire;
