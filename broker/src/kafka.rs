@@ -24,6 +24,8 @@ use crate::{
 };
 
 mod append;
+#[cfg(feature = "at-least-once")]
+mod at_least_once;
 mod context;
 mod errand;
 mod error;
@@ -42,6 +44,8 @@ mod topics;
 mod transactor;
 mod writer;
 
+#[cfg(feature = "at-least-once")]
+pub use at_least_once::AtLeastOnce;
 pub use settings::Settings;
 
 use append::Appender;
