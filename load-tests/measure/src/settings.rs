@@ -82,6 +82,8 @@ pub enum Measurement {
     Parts,
     /// The processor under full load.
     Processor,
+    /// The processor under full load, exactly once against at least once.
+    Guarantee,
     /// The processor under full load, against Kafka Streams.
     Streams,
     /// The processor under light load.
