@@ -5,7 +5,7 @@
 //!  Kafka ──┬── append ───────► Appender            one producer for all tasks; a ticket per record
 //!          ├── ensure_topics … Enquirer, Maker     topics, offsets, lag
 //!          ├── join ─────────► Member              gather: PartitionQueues ─► Batch; rebalances in there
-//!          ├── join_transactional ► KafkaTransactor = Member + TransactionalProducer
+//!          ├── join_transactional ► KafkaTransactor = Member + TransactionalProducer, over an Outbox
 //!          ├── writer ───────► KafkaWriter         = TransactionalProducer
 //!          └── follow ───────► KafkaFollower       all partitions, to their ends
 //! ```
@@ -24,6 +24,8 @@ use crate::{
 };
 
 mod append;
+#[cfg(feature = "at-least-once")]
+mod at_least_once;
 mod context;
 mod errand;
 mod error;
@@ -33,6 +35,7 @@ mod member;
 mod members;
 mod native;
 mod offsets;
+mod outbox;
 mod producer;
 mod rebalance;
 mod retire;
@@ -41,6 +44,8 @@ mod topics;
 mod transactor;
 mod writer;
 
+#[cfg(feature = "at-least-once")]
+pub use at_least_once::AtLeastOnce;
 pub use settings::Settings;
 
 use append::Appender;

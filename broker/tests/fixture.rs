@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use jobico_broker::embedded::{self, Embedded};
-use jobico_broker::kafka::{self, Kafka};
+use jobico_broker::kafka::{self, AtLeastOnce, Kafka};
 use jobico_broker::simulated::{Faults, Simulated};
 use jobico_broker::{
     Append, Batch, Broker, Consumer, Error, Follower, GatherLimits, Membership, Outgoing, Position, Record, Retention,
@@ -27,6 +27,8 @@ pub enum Kind {
     Embedded,
     Simulated,
     Kafka,
+    /// Kafka without transactions.
+    AtLeastOnce,
 }
 
 /// A log, and names that no other run uses.
@@ -54,12 +56,8 @@ impl Fixture {
         let broker: Arc<dyn Broker> = match kind {
             Kind::Embedded => Embedded::open(&folder.path().join("log.sqlite"), embedded::Settings::default()).unwrap(),
             Kind::Simulated => Simulated::new(1, Faults::default()),
-            Kind::Kafka => {
-                let bootstrap = std::env::var("JOBICO_TEST_KAFKA").expect(
-                    "this test needs a Kafka: `make test` starts one, or name one with JOBICO_TEST_KAFKA=host:port",
-                );
-                Kafka::connect(kafka::Settings { replication: 1, ..kafka::Settings::new(bootstrap) }).unwrap()
-            }
+            Kind::Kafka => kafka(),
+            Kind::AtLeastOnce => Arc::new(AtLeastOnce(kafka())),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
@@ -178,6 +176,12 @@ impl From<Record<'_>> for Seen {
             value: text(record.value()),
         }
     }
+}
+
+fn kafka() -> Arc<Kafka> {
+    let bootstrap = std::env::var("JOBICO_TEST_KAFKA")
+        .expect("this test needs a Kafka: `make test` starts one, or name one with JOBICO_TEST_KAFKA=host:port");
+    Kafka::connect(kafka::Settings { replication: 1, ..kafka::Settings::new(bootstrap) }).unwrap()
 }
 
 /// A record to append.

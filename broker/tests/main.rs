@@ -24,6 +24,7 @@ mod writer;
 
 mod conformance;
 
+mod at_least_once;
 mod durability;
 mod faults;
 mod many;

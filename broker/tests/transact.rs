@@ -5,7 +5,7 @@ use jobico_broker::{Batch, Cause, Class, Outgoing, Positions, RECORD_BYTES_CAP, 
 use crate::fixture::{Fixture, Seen, TURN, gather, next_offsets, numbers, outgoing, partition, until, values};
 
 /// Reads `count` records and copies them in one open transaction.
-fn copy(transactor: &mut dyn Transactor, count: usize, output: &str) -> Positions {
+pub fn copy(transactor: &mut dyn Transactor, count: usize, output: &str) -> Positions {
     let seen = gather(transactor, count);
     transactor.begin().unwrap();
     for Seen { key, value, .. } in &seen {

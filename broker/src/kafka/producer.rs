@@ -1,91 +1,33 @@
 //! A transactional producer, as the processor and the control plane's writer use it.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext};
+use rdkafka::producer::{BaseProducer, Producer as _};
 
-use super::context;
 use super::errand::Errand;
-use super::error::{Failure, passes, unusable};
-use super::lifeline::Lifeline;
+use super::error::Failure;
+use super::native;
 use super::native::group::Membership;
-use super::native::{self, sender::Sender};
-use super::retire::retire;
+use super::outbox::{Deliveries, Outbox, STEP};
 use super::settings::Settings;
 use crate::{Cause, Class, Error, Outgoing};
 
-/// How long a call waits inside librdkafka before failed deliveries and log lines are served. Nothing that goes well waits
-/// for the end of a step.
-const STEP: Duration = Duration::from_millis(50);
-/// How long a record waits for room in the buffer. It empties by itself, unless the broker is away.
-const ROOM_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long a transaction's offsets may take: longer than a group's coordinator takes to move to another broker. As long as
 /// they do, the group waits for this member with its next rebalance.
 const OFFSETS_WAIT_MAX: Duration = Duration::from_secs(10);
-/// How long records that are on their way may take to be answered for before an abort.
-const SETTLE_MAX: Duration = Duration::from_secs(2);
 /// How much longer than it was told a call of librdkafka may take before it is left behind.
 const GRACE: Duration = Duration::from_secs(1);
-/// Events served in a row: a report of failures holds as many as there are.
-const EVENTS_MAX: usize = 1_000;
 
 /// A producer that holds its transactional id, until another takes it.
 pub(super) struct TransactionalProducer {
-    /// None only while it is dropped.
-    client: Option<Client>,
+    outbox: Outbox,
     timeout: Duration,
     errand: Errand,
     /// Whether a transaction was begun that has not ended.
     open: bool,
-}
-
-/// Fields are dropped in their order: topic handles before their client.
-struct Client {
-    sender: Sender,
-    producer: Arc<BaseProducer<Deliveries>>,
-}
-
-/// The first delivery of a transaction that failed, and why. Those that go well are not reported.
-pub(super) struct Deliveries {
-    failed: Mutex<Option<Failure>>,
-    lifeline: Lifeline,
-}
-
-impl Deliveries {
-    fn failed(&self) -> std::sync::MutexGuard<'_, Option<Failure>> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl ClientContext for Deliveries {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        context::log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.lifeline.hear(&error);
-        context::warn(&error, reason);
-    }
-}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result {
-            let mut failed = self.failed();
-            // One failure makes librdkafka purge the rest; what is purged says nothing of the cause.
-            if failed.as_ref().is_none_or(|first| matches!(first.code, Code::PurgeQueue | Code::PurgeInflight)) {
-                *failed = Some(error.clone().into());
-            }
-        }
-    }
 }
 
 impl TransactionalProducer {
@@ -93,14 +35,9 @@ impl TransactionalProducer {
     /// writes no more.
     pub(super) fn acquire(settings: &Settings, client_id: &str, transactional_id: &str) -> Result<Self, Error> {
         const OPERATION: &str = "take over the transactional id";
-        let context = Deliveries { failed: Mutex::default(), lifeline: Lifeline::new(settings.servers()) };
-        let producer: BaseProducer<Deliveries> = settings
-            .transactional(client_id, transactional_id)
-            .create_with_context(context)
-            .map_err(unusable(OPERATION))?;
-        let client = Client { sender: Sender::default(), producer: Arc::new(producer) };
+        let outbox = Outbox::new(OPERATION, settings, &settings.transactional(client_id, transactional_id))?;
         let timeout = settings.transaction_timeout();
-        let this = Self { client: Some(client), timeout, errand: Errand::default(), open: false };
+        let this = Self { outbox, timeout, errand: Errand::default(), open: false };
         this.until(OPERATION, settings.takeover_timeout, |producer, step| producer.init_transactions(step)).map_err(
             |error| match error.class {
                 // There is no transaction to abort; this client is dropped and the call may be made again.
@@ -113,8 +50,9 @@ impl TransactionalProducer {
 
     /// Begins a transaction.
     pub(super) fn begin(&mut self) -> Result<(), Error> {
-        *self.producer().context().failed() = None;
-        self.producer()
+        self.outbox.begin();
+        self.outbox
+            .producer()
             .begin_transaction()
             .map_err(|error| Failure::from(error).class("begin a transaction", Class::Fatal))?;
         self.open = true;
@@ -123,43 +61,12 @@ impl TransactionalProducer {
 
     /// Adds a record to the transaction. Waits where the buffer is full.
     pub(super) fn produce(&mut self, record: &Outgoing<'_>) -> Result<(), Error> {
-        let mut full_since = None;
-        loop {
-            let client = self.client.as_mut().expect("it is taken by drop alone");
-            let Err(failure) = client.sender.send(client.producer.client(), record, ()) else { return Ok(()) };
-            if failure.code != Code::QueueFull || full_since.get_or_insert_with(Instant::now).elapsed() > ROOM_WAIT_MAX
-            {
-                return Err(self.reason(failure).class("produce", Class::Abortable));
-            }
-            // Failed deliveries hold their room until they are served.
-            client.producer.poll(Duration::from_millis(1));
-        }
+        self.outbox.produce(record)
     }
 
     /// Waits until all records are with the broker.
     pub(super) fn drain(&mut self) -> Result<(), Error> {
-        const OPERATION: &str = "produce";
-        let deadline = Instant::now() + self.timeout;
-        while !native::flush(self.producer().client(), STEP) {
-            self.serve();
-            if Instant::now() >= deadline {
-                return Err(Error::new(Class::Abortable, Cause::Unavailable, OPERATION, "records wait for the broker"));
-            }
-        }
-        self.serve();
-        match self.producer().context().failed().clone() {
-            None => Ok(()),
-            Some(failure) => Err(self.reason(failure).class(OPERATION, Class::Abortable)),
-        }
-    }
-
-    /// Why something failed. A client that met a fatal error (it was fenced …) purges its records and refuses new ones, and
-    /// those errors say nothing of the cause.
-    fn reason(&self, failure: Failure) -> Failure {
-        match self.producer().client().fatal_error() {
-            Some((code, message)) => Failure { fatal: true, ..Failure::new(code, message) },
-            None => failure,
-        }
+        self.outbox.drain()
     }
 
     /// Adds a consumer's offsets to the transaction.
@@ -194,7 +101,7 @@ impl TransactionalProducer {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let membership = membership().map_err(|failure| failure.class(OPERATION, Class::Abortable))?;
-            let (producer, offsets) = (self.client().producer.clone(), offsets.clone());
+            let (producer, offsets) = (self.outbox.producer().clone(), offsets.clone());
             let send = move || native::group::send_offsets(producer.client(), &membership, &offsets, left);
             let Some(sent) = self.errand.run(send, left + GRACE) else {
                 return Err(Error::new(Class::Fatal, Cause::Unavailable, OPERATION, "the coordinator does not answer"));
@@ -206,7 +113,7 @@ impl TransactionalProducer {
                 let class = if error.cause == Cause::Unavailable { Class::Fatal } else { error.class };
                 return Err(Error { class, ..error });
             }
-            self.serve();
+            self.outbox.serve();
         }
     }
 
@@ -229,31 +136,13 @@ impl TransactionalProducer {
         if !self.open {
             return Ok(());
         }
-        if !self.settle() {
+        if !self.outbox.settle() {
             let message = "records are on their way, and could arrive later";
             return Err(Error::new(Class::Fatal, Cause::Unavailable, "abort", message));
         }
         self.until("abort", self.timeout, |producer, step| producer.abort_transaction(step)).map_err(in_doubt)?;
         self.open = false;
         Ok(())
-    }
-
-    /// Waits until no record is on its way. False: of some it is not known what became of them.
-    fn settle(&self) -> bool {
-        let deadline = Instant::now() + SETTLE_MAX;
-        loop {
-            let settled = native::flush(self.producer().client(), STEP);
-            self.serve();
-            match self.producer().context().failed().as_ref() {
-                // The broker answers, and has refused one. What was not sent by then is not sent any more, and what was, librdkafka
-                // waits for; it also lets go of what it had not sent where it needs a new epoch.
-                Some(failure) if failure.code == Code::PurgeQueue || !passes(failure.code) => return true,
-                Some(_) => return false,
-                None if settled => return true,
-                None if Instant::now() >= deadline => return false,
-                None => {}
-            }
-        }
     }
 
     /// Makes a call of librdkafka in steps, as its transactional calls go on where they stopped when they are made again;
@@ -266,8 +155,8 @@ impl TransactionalProducer {
     ) -> Result<(), Error> {
         let deadline = Instant::now() + timeout;
         loop {
-            let Err(error) = call(self.producer(), STEP) else { return Ok(()) };
-            self.serve();
+            let Err(error) = call(self.outbox.producer(), STEP) else { return Ok(()) };
+            self.outbox.serve();
             let failure = Failure::from(error);
             let again = (failure.retriable || failure.code == Code::OperationTimedOut) && !failure.abortable;
             if failure.fatal || !again || Instant::now() >= deadline {
@@ -277,33 +166,6 @@ impl TransactionalProducer {
                 // Only what took its time may be tried again at once.
                 std::thread::sleep(Duration::from_millis(5));
             }
-        }
-    }
-
-    /// Serves failed deliveries and log lines.
-    fn serve(&self) {
-        for _ in 0..EVENTS_MAX {
-            self.producer().poll(Duration::ZERO);
-            if self.producer().in_flight_count() == 0 {
-                break;
-            }
-        }
-        self.producer().context().lifeline.mend(self.producer().client());
-    }
-
-    fn client(&self) -> &Client {
-        self.client.as_ref().expect("it is taken by drop alone")
-    }
-
-    fn producer(&self) -> &BaseProducer<Deliveries> {
-        &self.client().producer
-    }
-}
-
-impl Drop for TransactionalProducer {
-    fn drop(&mut self) {
-        if let Some(client) = self.client.take() {
-            retire("transactional producer", client);
         }
     }
 }

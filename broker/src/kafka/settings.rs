@@ -183,25 +183,37 @@ impl Settings {
         self.overridden(config)
     }
 
-    /// For records in transactions.
-    pub(super) fn transactional(&self, client_id: &str, transactional_id: &str) -> ClientConfig {
+    /// For records that are waited for all at once.
+    fn batches(&self, client_id: &str) -> ClientConfig {
         let mut config = self.producer(client_id);
-        let timeout_ms = self.transaction_timeout().as_millis().to_string();
         config
-            .set("transactional.id", transactional_id)
             // Counted before compression, unlike the topic's limit, which the broker sees to. Batches of several records end
             // at `batch.size` as before, so that what is small does not share a request that a topic refuses.
             .set("message.max.bytes", RECORD_BYTES_CAP.to_string())
-            .set("transaction.timeout.ms", &timeout_ms)
             // Must not exceed the transaction's own.
-            .set("message.timeout.ms", &timeout_ms)
-            // A commit waits for all records anyhow: reports of those that went well would only be thrown away.
+            .set("message.timeout.ms", self.transaction_timeout().as_millis().to_string())
+            // All are waited for anyhow: reports of those that went well would only be thrown away.
             .set("delivery.report.only.error", "true")
             // Batches are filled; what is left at the end is sent at once by the flush of the commit.
             .set("linger.ms", "5")
             .set("queue.buffering.max.messages", "100000")
             .set("queue.buffering.max.kbytes", "131072");
+        config
+    }
+
+    /// For records in transactions.
+    pub(super) fn transactional(&self, client_id: &str, transactional_id: &str) -> ClientConfig {
+        let mut config = self.batches(client_id);
+        config
+            .set("transactional.id", transactional_id)
+            .set("transaction.timeout.ms", self.transaction_timeout().as_millis().to_string());
         self.overridden(config)
+    }
+
+    /// The same for records in none.
+    #[cfg(feature = "at-least-once")]
+    pub(super) fn without_transactions(&self, client_id: &str) -> ClientConfig {
+        self.overridden(self.batches(client_id))
     }
 }
 
@@ -231,6 +243,15 @@ mod tests {
             (config.get("transaction.timeout.ms"), config.get("message.timeout.ms")),
             (Some("12000"), Some("12000"))
         );
+    }
+
+    #[cfg(feature = "at-least-once")]
+    #[test]
+    fn without_transactions_records_are_sent_as_in_them() {
+        let settings = Settings::new("localhost:9092");
+        let mut config = settings.without_transactions("client");
+        config.set("transactional.id", "id").set("transaction.timeout.ms", "30000");
+        assert_eq!(config.config_map(), settings.transactional("client", "id").config_map());
     }
 
     #[test]

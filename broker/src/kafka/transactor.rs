@@ -11,10 +11,10 @@ use crate::{
     crash_point,
 };
 
-/// See [`crate::Broker::join_transactional`].
-pub(super) struct KafkaTransactor {
-    member: Member,
-    producer: TransactionalProducer,
+/// See [`crate::Broker::join_transactional`]. How outputs and offsets are committed is the producer's.
+pub(super) struct KafkaTransactor<Producer = TransactionalProducer> {
+    pub(super) member: Member,
+    pub(super) producer: Producer,
 }
 
 impl KafkaTransactor {
@@ -69,7 +69,7 @@ impl Transactor for KafkaTransactor {
     }
 }
 
-impl Consumer for KafkaTransactor {
+impl<Producer: Send> Consumer for KafkaTransactor<Producer> {
     fn subscribe(&mut self, topics: &BTreeSet<String>) -> Result<(), Error> {
         self.member.subscribe(topics)
     }

@@ -2,7 +2,7 @@
 //!
 //! Whoever empties it is looked at from outside: the group's committed offsets, 20 times a second, which costs neither it
 //! nor Kafka anything worth counting, and what `/proc` says of the process. What is committed is readable as results,
-//! because both are one transaction; the results are counted afterwards.
+//! because both are one transaction, or because results come first (at least once); the results are counted afterwards.
 
 use std::time::{Duration, Instant};
 

@@ -4,6 +4,7 @@
 //! settings ─► machine ─► kafka: topics, events ─► measurements, in pairs A B A B … ─► report ─► table, results/*.json
 //!                                                      │
 //!   processor  events through `jobico serve processor`  │ against bare: copy_loop + validation + wasm
+//!   guarantee  the same, by role                        │ against at least once
 //!   streams    the same                                 │ against the peer: Kafka Streams
 //!   queues     the same out of 1,000 queues             │ against out of one
 //!   latency    one event in, its result readable        │ against bare: copy_loop, and the peer
@@ -24,6 +25,7 @@ mod machine;
 mod events;
 mod http;
 mod kafka;
+mod role;
 mod system;
 
 mod bare;
@@ -33,6 +35,7 @@ mod drain;
 
 mod call;
 mod flood;
+mod guarantee;
 mod ingest;
 mod latency;
 mod processor;
@@ -61,7 +64,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
-    match run(&Settings::parse()) {
+    // A measurement starts this program anew, in a role.
+    let done = if std::env::args_os().nth(1).is_some_and(|word| word == role::WORD) {
+        role::run(role::Args::parse_from(std::env::args_os().skip(1))).map(|()| ExitCode::SUCCESS)
+    } else {
+        run(&Settings::parse())
+    };
+    match done {
         Ok(code) => code,
         Err(error) => {
             eprintln!("bench: {error}");
@@ -83,6 +92,7 @@ fn run(settings: &Settings) -> Result<ExitCode, Failure> {
     for measurement in settings.measurements() {
         match measurement {
             Measurement::Processor => processor::measure(&lab, &mut report)?,
+            Measurement::Guarantee => guarantee::measure(&lab, &mut report)?,
             Measurement::Streams => streams::measure(&lab, &mut report)?,
             Measurement::Queues => queues::measure(&lab, &mut report)?,
             Measurement::Latency => latency::measure(&lab, &mut report)?,

@@ -5,6 +5,7 @@ use crate::drain::{self, Drain, Drains};
 use crate::kafka::Place;
 use crate::report::{Better, Ratio, Report};
 use crate::system::Lab;
+use crate::system::process::Process;
 use crate::{Failure, say};
 
 /// Measures one worker and two, against the bare parts.
@@ -73,11 +74,16 @@ pub fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failure> {
 
 /// Empties the queue once with a new processor.
 pub fn drain(lab: &Lab, workers: u32) -> Result<Drain, Failure> {
+    let processor = || lab.start("processor", &["--workers", &workers.to_string()]);
+    drain_with(lab, &format!("{workers} worker(s)"), processor)
+}
+
+/// Empties the queue once with the processor that `start` starts.
+pub fn drain_with(lab: &Lab, how: &str, start: impl FnOnce() -> Result<Process, Failure>) -> Result<Drain, Failure> {
     lab.registry()?;
     lab.reset_processors(Place::Beginning)?;
     let results = lab.cluster.positions(&lab.results, Place::End)?;
-    let processor = lab.start("processor", &["--workers", &workers.to_string()])?;
-    let drain = drain::watch(lab, &lab.group, &lab.queue, processor, &results)?;
-    say(&format!("  processor, {workers} worker(s): {drain}"));
+    let drain = drain::watch(lab, &lab.group, &lab.queue, start()?, &results)?;
+    say(&format!("  processor, {how}: {drain}"));
     Ok(drain)
 }

@@ -87,6 +87,8 @@ pub enum Measurement {
     Parts,
     /// The processor under full load.
     Processor,
+    /// The processor under full load, exactly once against at least once.
+    Guarantee,
     /// The processor under full load, against Kafka Streams.
     Streams,
     /// The processor under full load, out of many queues.

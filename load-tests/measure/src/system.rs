@@ -11,6 +11,7 @@ use std::process::Command;
 use jobico_event::{QueueId, TenantId, name};
 
 use crate::kafka::{Cluster, Place, Topics};
+use crate::role::{self, Guarantee};
 use crate::settings::{Extent, Settings};
 use crate::{Failure, say};
 use process::Process;
@@ -146,6 +147,16 @@ impl Lab {
     pub fn start(&self, role: &str, arguments: &[&str]) -> Result<Process, Failure> {
         let registry = self.registry()?.url("registry")?;
         self.spawn(role, &[&["--registry", &registry], arguments].concat())
+    }
+
+    /// Starts a processor of one worker whose log this program chooses, and returns when it works.
+    pub fn start_role(&self, guarantee: Guarantee) -> Result<Process, Failure> {
+        let registry = self.registry()?.url("registry")?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args([role::WORD, guarantee.name()]);
+        command.args(["--kafka", self.cluster.bootstrap(), "--registry", &registry]);
+        command.args(["--data-dir", "data", "--workers", "1"]);
+        Process::start(command, guarantee.name(), role::READY, &self.unused_folder(guarantee.name())?)
     }
 
     /// The file of the event's schema.

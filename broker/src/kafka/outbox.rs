@@ -1,0 +1,180 @@
+//! A producer whose records are waited for all at once: what is sent and acknowledged below a transaction.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext};
+
+use super::context;
+use super::error::{Failure, passes, unusable};
+use super::lifeline::Lifeline;
+use super::native::{self, sender::Sender};
+use super::retire::retire;
+use super::settings::Settings;
+use crate::{Cause, Class, Error, Outgoing};
+
+/// How long a call waits inside librdkafka before failed deliveries and log lines are served. Nothing that goes well waits
+/// for the end of a step.
+pub(super) const STEP: Duration = Duration::from_millis(50);
+/// How long a record waits for room in the buffer. It empties by itself, unless the broker is away.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long records that are on their way may take to be answered for before an abort.
+const SETTLE_MAX: Duration = Duration::from_secs(2);
+/// Events served in a row: a report of failures holds as many as there are.
+const EVENTS_MAX: usize = 1_000;
+
+/// A producer, and the records that are on their way.
+pub(super) struct Outbox {
+    /// None only while it is dropped.
+    client: Option<Client>,
+    /// How long records may take.
+    timeout: Duration,
+}
+
+/// Fields are dropped in their order: topic handles before their client.
+struct Client {
+    sender: Sender,
+    producer: Arc<BaseProducer<Deliveries>>,
+}
+
+/// The first delivery since [`Outbox::begin`] that failed, and why. Those that go well are not reported.
+pub(super) struct Deliveries {
+    failed: Mutex<Option<Failure>>,
+    lifeline: Lifeline,
+}
+
+impl Deliveries {
+    fn failed(&self) -> std::sync::MutexGuard<'_, Option<Failure>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        context::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.lifeline.hear(&error);
+        context::warn(&error, reason);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            let mut failed = self.failed();
+            // One failure makes librdkafka purge the rest; what is purged says nothing of the cause.
+            if failed.as_ref().is_none_or(|first| matches!(first.code, Code::PurgeQueue | Code::PurgeInflight)) {
+                *failed = Some(error.clone().into());
+            }
+        }
+    }
+}
+
+impl Outbox {
+    /// Makes the producer; it connects by itself.
+    pub(super) fn new(operation: &'static str, settings: &Settings, config: &ClientConfig) -> Result<Self, Error> {
+        let context = Deliveries { failed: Mutex::default(), lifeline: Lifeline::new(settings.servers()) };
+        let producer = config.create_with_context(context).map_err(unusable(operation))?;
+        let client = Client { sender: Sender::default(), producer: Arc::new(producer) };
+        Ok(Self { client: Some(client), timeout: settings.transaction_timeout() })
+    }
+
+    /// Forgets what failed: it says nothing of the records that follow.
+    pub(super) fn begin(&self) {
+        *self.producer().context().failed() = None;
+    }
+
+    /// Sends a record. Waits where the buffer is full.
+    pub(super) fn produce(&mut self, record: &Outgoing<'_>) -> Result<(), Error> {
+        let mut full_since = None;
+        loop {
+            let client = self.client.as_mut().expect("it is taken by drop alone");
+            let Err(failure) = client.sender.send(client.producer.client(), record, ()) else { return Ok(()) };
+            if failure.code != Code::QueueFull || full_since.get_or_insert_with(Instant::now).elapsed() > ROOM_WAIT_MAX
+            {
+                return Err(self.reason(failure).class("produce", Class::Abortable));
+            }
+            // Failed deliveries hold their room until they are served.
+            client.producer.poll(Duration::from_millis(1));
+        }
+    }
+
+    /// Waits until all records are with the broker.
+    pub(super) fn drain(&mut self) -> Result<(), Error> {
+        const OPERATION: &str = "produce";
+        let deadline = Instant::now() + self.timeout;
+        while !native::flush(self.producer().client(), STEP) {
+            self.serve();
+            if Instant::now() >= deadline {
+                return Err(Error::new(Class::Abortable, Cause::Unavailable, OPERATION, "records wait for the broker"));
+            }
+        }
+        self.serve();
+        match self.producer().context().failed().clone() {
+            None => Ok(()),
+            Some(failure) => Err(self.reason(failure).class(OPERATION, Class::Abortable)),
+        }
+    }
+
+    /// Why something failed. A client that met a fatal error (it was fenced …) purges its records and refuses new ones, and
+    /// those errors say nothing of the cause.
+    fn reason(&self, failure: Failure) -> Failure {
+        match self.producer().client().fatal_error() {
+            Some((code, message)) => Failure { fatal: true, ..Failure::new(code, message) },
+            None => failure,
+        }
+    }
+
+    /// Waits until no record is on its way. False: of some it is not known what became of them.
+    pub(super) fn settle(&self) -> bool {
+        let deadline = Instant::now() + SETTLE_MAX;
+        loop {
+            let settled = native::flush(self.producer().client(), STEP);
+            self.serve();
+            match self.producer().context().failed().as_ref() {
+                // The broker answers, and has refused one. What was not sent by then is not sent any more, and what was, librdkafka
+                // waits for; it also lets go of what it had not sent where it needs a new epoch.
+                Some(failure) if failure.code == Code::PurgeQueue || !passes(failure.code) => return true,
+                Some(_) => return false,
+                None if settled => return true,
+                None if Instant::now() >= deadline => return false,
+                None => {}
+            }
+        }
+    }
+
+    /// Serves failed deliveries and log lines.
+    pub(super) fn serve(&self) {
+        for _ in 0..EVENTS_MAX {
+            self.producer().poll(Duration::ZERO);
+            if self.producer().in_flight_count() == 0 {
+                break;
+            }
+        }
+        self.producer().context().lifeline.mend(self.producer().client());
+    }
+
+    fn client(&self) -> &Client {
+        self.client.as_ref().expect("it is taken by drop alone")
+    }
+
+    /// The librdkafka client.
+    pub(super) fn producer(&self) -> &Arc<BaseProducer<Deliveries>> {
+        &self.client().producer
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            retire("producer of batches", client);
+        }
+    }
+}
