@@ -155,7 +155,7 @@ impl Lab {
         let mut command = Command::new(std::env::current_exe()?);
         command.args([role::WORD, guarantee.name()]);
         command.args(["--kafka", self.cluster.bootstrap(), "--registry", &registry]);
-        command.args(["--data-dir", "data", "--workers", "1"]);
+        command.args(["--data-dir", DATA, "--workers", "1"]);
         Process::start(command, guarantee.name(), role::READY, &self.unused_folder(guarantee.name())?)
     }
 
