@@ -180,7 +180,9 @@ impl Cluster {
     /// Looks at how far a group has come.
     pub fn watch(&self, group: &str, topics: &Topics) -> Result<Watch, Failure> {
         let mut partitions = TopicPartitionList::new();
-        topics.list().for_each(|(topic, partition)| drop(partitions.add_partition(topic, partition)));
+        for (topic, partition) in topics.list() {
+            partitions.add_partition(topic, partition);
+        }
         // Offsets that a transaction is about to commit do not hold the answer up.
         let consumer = self.reader(group).set("isolation.level", "read_uncommitted").create()?;
         Ok(Watch { consumer, partitions })

@@ -59,7 +59,11 @@ impl Process {
         let out = std::fs::read_to_string(self.folder.join("out"))?;
         // A line without its end is still being written.
         let whole = out.rfind('\n').map_or("", |end| &out[..end]);
-        let url = whole.lines().find_map(|line| line.strip_prefix(server)?.strip_prefix(' '));
+        // `jobico dev` says it to people, in columns.
+        let url = whole.lines().find_map(|line| {
+            let (name, url) = line.trim_start().split_once(' ')?;
+            (name == server).then(|| url.trim_start())
+        });
         Ok(url.ok_or_else(|| format!("{} says no address for {server}", self.name))?.to_owned())
     }
 
@@ -151,7 +155,7 @@ mod tests {
     #[test]
     fn a_process_is_there_when_it_says_where_it_listens_and_gone_when_dropped() {
         let folder = tempfile::tempdir().unwrap();
-        let script = "printf 'ingest http://a:1\\nadmin http://a:2\\n'; exec sleep 600";
+        let script = "printf 'up.\\n  ingest   http://a:1\\nadmin http://a:2\\n'; exec sleep 600";
         let process = Process::start(shell(script), "ingest", "admin", folder.path()).unwrap();
         assert_eq!(process.url("ingest").unwrap(), "http://a:1");
         assert!(process.usage().unwrap().resident_bytes > 0);
