@@ -66,6 +66,20 @@ fn a_processor_whose_transactions_could_last_longer_than_kafka_lets_them_does_no
 }
 
 #[test]
+fn a_recorder_with_a_wrong_file_for_tls_to_its_store_does_not_start() {
+    let system = System::new(On::Embedded);
+    let text = system.file("ca.pem", "no PEM");
+    let (missing, text) = (system.folder().join("missing.pem"), text.to_str().unwrap().to_owned());
+    for (file, what) in [(missing.to_str().unwrap(), "cannot be read"), (&text, "holds no certificate")] {
+        let mut process = system.spawn("dev", &["dev"], &["--cql", "127.0.0.1:1", "--cql-tls-ca", file]);
+        assert_eq!(process.end(), Some(1));
+        let said = process.stderr();
+        let last = said.lines().last().unwrap_or_default();
+        assert!(last.starts_with(&format!("jobico: --cql-tls-ca {file}: {what}")), "{said}");
+    }
+}
+
+#[test]
 fn a_data_folder_belongs_to_one_process() {
     let mut system = System::dev(On::Embedded);
     let mut second = system.spawn("second", &["dev"], &[]);
@@ -83,12 +97,15 @@ fn a_data_folder_belongs_to_one_process() {
 #[test]
 fn what_cannot_be_meant_is_a_usage_error() {
     let system = System::new(On::Embedded);
-    let meaningless: [(&[&str], &str); 5] = [
+    let meaningless: [(&[&str], &str); 8] = [
         (&["serve", "everything"], "everything"),
         (&["dev", "--ingest-addr", "here"], "--ingest-addr"),
         (&["dev", "--workers", "0"], "--workers"),
         (&["dev", "--results-ttl", "soon"], "soon"),
         (&["dev", "--cql-keyspace", "No-Good"], "--cql-keyspace"),
+        (&["dev", "--cql-tls-ca", "ca", "--cql-tls-cert", "cert"], "--cql-tls-key"),
+        (&["dev", "--cql-tls-ca", "ca", "--cql-tls-key", "key"], "--cql-tls-cert"),
+        (&["dev", "--cql-tls-cert", "cert", "--cql-tls-key", "key"], "--cql-tls-ca"),
     ];
     for (arguments, named) in meaningless {
         let said = system.jobico(arguments).expect_code(2).to_owned();

@@ -70,6 +70,43 @@ pub struct CqlConfig {
         requires = "cql-user"
     )]
     pub password: Option<Password>,
+
+    /// TLS to the CQL store.
+    #[command(flatten)]
+    pub tls: CqlTlsConfig,
+}
+
+/// TLS to the CQL store: whom to trust there, and who this process is.
+#[derive(Debug, Clone, Args)]
+pub struct CqlTlsConfig {
+    /// TLS to the CQL store, whose certificates are signed by authorities that this system trusts. Each node's has to name
+    /// the IP address at which the node is reached.
+    #[arg(long = "cql-tls", id = "cql-tls", env = "JOBICO_CQL_TLS")]
+    pub on: bool,
+
+    /// TLS to the CQL store, whose certificates are signed by an authority in this file, PEM, and by no other.
+    #[arg(long = "cql-tls-ca", id = "cql-tls-ca", env = "JOBICO_CQL_TLS_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+
+    /// Certificate of this process, for a CQL store that asks for one: PEM, followed by authorities in between.
+    #[arg(
+        long = "cql-tls-cert",
+        id = "cql-tls-cert",
+        env = "JOBICO_CQL_TLS_CERT",
+        value_name = "FILE",
+        requires_all = ["cql-tls-ca", "cql-tls-key"]
+    )]
+    pub cert: Option<PathBuf>,
+
+    /// Private key of that certificate: PEM, without a passphrase.
+    #[arg(
+        long = "cql-tls-key",
+        id = "cql-tls-key",
+        env = "JOBICO_CQL_TLS_KEY",
+        value_name = "FILE",
+        requires = "cql-tls-cert"
+    )]
+    pub key: Option<PathBuf>,
 }
 
 /// Where results and logs are kept.

@@ -52,7 +52,7 @@ use store::sqlite::SqliteStore;
 /// Starts a recorder; returns where its API listens. A CQL store may be away: readiness says so until it answers.
 ///
 /// # Errors
-/// The address is taken, the SQLite file cannot be opened, metrics are registered twice, or the log does not answer.
+/// The address is taken, the SQLite file cannot be opened, files of TLS to the CQL store are wrong, metrics are registered twice, or the log does not answer.
 pub async fn start(
     frame: &Frame,
     config: Config,
@@ -61,7 +61,7 @@ pub async fn start(
     catalog: Handle,
 ) -> Result<SocketAddr, BoxError> {
     let store: Arc<dyn Store> = match &store.cql {
-        Some(contact_points) => Arc::new(CqlStore::new(contact_points, config.cql.clone())),
+        Some(contact_points) => Arc::new(CqlStore::new(contact_points, config.cql.clone())?),
         None => {
             let path = store.sqlite_path();
             Arc::new(tokio::task::spawn_blocking(move || SqliteStore::open(&path)).await??)

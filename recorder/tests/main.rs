@@ -4,6 +4,7 @@
 //! `JOBICO_TEST_CQL` (`host:port`) name them. Tenants, keyspaces and transactional ids have names of their own in each run.
 #![allow(clippy::unwrap_used, reason = "a test ends with its first error, in its fixtures as well")]
 
+mod authority;
 mod proxy;
 mod rows;
 mod stage;
@@ -12,6 +13,7 @@ mod contract;
 
 mod outage;
 mod recording;
+mod tls;
 
 mod api;
 mod dead;

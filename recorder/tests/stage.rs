@@ -70,7 +70,13 @@ impl Keyspace {
 
     /// A store in it, reached at `address`.
     pub fn store(&self, address: &str) -> CqlStore {
-        CqlStore::new(address, config(&["--cql-keyspace", &self.name]).cql)
+        self.store_with(address, &[])
+    }
+
+    /// The same, with more flags.
+    pub fn store_with(&self, address: &str, flags: &[&str]) -> CqlStore {
+        let flags = [&["--cql-keyspace", &self.name], flags].concat();
+        CqlStore::new(address, config(&flags).cql).unwrap()
     }
 }
 

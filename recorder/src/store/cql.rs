@@ -27,6 +27,7 @@ mod place;
 mod schema;
 
 mod connect;
+mod tls;
 
 mod plan;
 mod write;
@@ -35,7 +36,11 @@ mod read;
 mod scan;
 
 use connect::Connection;
+pub use tls::{Fault, Faults};
+use tls::{Tls, explain};
 use write::Listed;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How long one request may take, the driver's repetitions included. 256 at a time, a batch of
 /// [`crate::recording::BATCH_RECORDS_MAX`] then takes 3 min at worst, less than a member of a group may be away (5 min).
@@ -45,6 +50,7 @@ const REQUEST_MAX: Duration = Duration::from_secs(5);
 pub struct CqlStore {
     contact_points: Vec<String>,
     config: CqlConfig,
+    tls: Option<Tls>,
     /// None until the cluster answers for the first time.
     connection: Mutex<Option<Arc<Connection>>>,
     listed: Listed,
@@ -52,10 +58,13 @@ pub struct CqlStore {
 
 impl CqlStore {
     /// A store at `contact_points`, `HOST:PORT[,HOST:PORT…]`. Nothing is connected yet.
-    #[must_use]
-    pub fn new(contact_points: &str, config: CqlConfig) -> Self {
+    ///
+    /// # Errors
+    /// What is wrong with the files of [`CqlConfig::tls`], which are read here and not again.
+    pub fn new(contact_points: &str, config: CqlConfig) -> Result<Self, Faults> {
         let contact_points = contact_points.split(',').map(|point| point.trim().to_owned()).collect();
-        Self { contact_points, config, connection: Mutex::default(), listed: Listed::default() }
+        let tls = Tls::new(&config.tls)?;
+        Ok(Self { contact_points, config, tls, connection: Mutex::default(), listed: Listed::default() })
     }
 
     /// The connection, made where there is none.
@@ -65,10 +74,19 @@ impl CqlStore {
         if let Some(connection) = &*connection {
             return Ok(connection.clone());
         }
-        let made = Connection::make(&self.contact_points, &self.config).await;
-        let made = Arc::new(made.map_err(StoreError::new("be connected to"))?);
+        let made = Connection::make(&self.contact_points, &self.config, self.tls.as_ref()).await;
+        let made = Arc::new(made.map_err(self.failed("be connected to"))?);
         *connection = Some(made.clone());
         Ok(made)
+    }
+
+    /// Wraps a cause, with what speaks against the certificate of a node where something does: the driver does not say.
+    fn failed(&self, operation: &'static str) -> impl FnOnce(BoxError) -> StoreError {
+        let refusal = self.tls.as_ref().and_then(Tls::refusal);
+        move |source| match refusal {
+            Some(refusal) => StoreError::new(operation)(explain(refusal, source)),
+            None => StoreError::new(operation)(source),
+        }
     }
 }
 
@@ -80,17 +98,17 @@ impl Store for CqlStore {
 
     async fn check(&self) -> Result<(), StoreError> {
         let connection = self.connection().await?;
-        read::check(&connection).await.map_err(StoreError::new("be read"))
+        read::check(&connection).await.map_err(self.failed("be read"))
     }
 
     async fn write_results(&self, rows: Arc<[ResultRow]>) -> Result<(), StoreError> {
         let connection = self.connection().await?;
-        write::results(connection, &self.listed, rows).await.map_err(StoreError::new("write results"))
+        write::results(connection, &self.listed, rows).await.map_err(self.failed("write results"))
     }
 
     async fn write_logs(&self, rows: Arc<[LogRow]>) -> Result<(), StoreError> {
         let connection = self.connection().await?;
-        write::logs(connection, &self.listed, rows).await.map_err(StoreError::new("write logs"))
+        write::logs(connection, &self.listed, rows).await.map_err(self.failed("write logs"))
     }
 
     async fn results_of_event(
@@ -101,7 +119,7 @@ impl Store for CqlStore {
     ) -> Result<Page<View>, StoreError> {
         let connection = self.connection().await?;
         let results = read::of_event(&connection, tenant, event, page).await;
-        results.map_err(StoreError::new("read the results of an event"))
+        results.map_err(self.failed("read the results of an event"))
     }
 
     async fn results(
@@ -111,11 +129,11 @@ impl Store for CqlStore {
         page: &PageRequest,
     ) -> Result<Page<View>, StoreError> {
         let connection = self.connection().await?;
-        read::results(&connection, tenant, filter, page).await.map_err(StoreError::new("read results"))
+        read::results(&connection, tenant, filter, page).await.map_err(self.failed("read results"))
     }
 
     async fn logs(&self, tenant: &TenantId, filter: &LogFilter, page: &PageRequest) -> Result<Page<Line>, StoreError> {
         let connection = self.connection().await?;
-        read::logs(&connection, tenant, filter, page).await.map_err(StoreError::new("read logs"))
+        read::logs(&connection, tenant, filter, page).await.map_err(self.failed("read logs"))
     }
 }

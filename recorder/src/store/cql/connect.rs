@@ -11,7 +11,8 @@ use scylla::statement::prepared::PreparedStatement;
 use scylla::statement::unprepared::Statement;
 
 use super::plan::BATCH_ROWS_MAX;
-use super::{REQUEST_MAX, schema};
+use super::tls::{Tls, explain_connecting};
+use super::{BoxError, REQUEST_MAX, schema};
 use crate::config::{Consistency, CqlConfig};
 
 /// How long one attempt to connect may take.
@@ -20,8 +21,6 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 const SCHEMA_CHANGE_MAX: Duration = Duration::from_secs(30);
 /// Rows in a page of a query's answer. Pages are fetched ahead, so that a small one costs no waiting.
 const PAGE_ROWS: i32 = 500;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A session, and what is said in it.
 pub(super) struct Connection {
@@ -65,7 +64,11 @@ impl Connection {
     ///
     /// # Errors
     /// The cluster does not answer, or refuses.
-    pub(super) async fn make(contact_points: &[String], config: &CqlConfig) -> Result<Self, BoxError> {
+    pub(super) async fn make(
+        contact_points: &[String],
+        config: &CqlConfig,
+        tls: Option<&Tls>,
+    ) -> Result<Self, BoxError> {
         let profile = ExecutionProfile::builder()
             .consistency(level(config.consistency))
             .request_timeout(Some(REQUEST_MAX))
@@ -74,13 +77,14 @@ impl Connection {
             .known_nodes(contact_points)
             .connection_timeout(CONNECT_MAX)
             .tcp_nodelay(true)
+            .tls_context(tls.map(Tls::context))
             // Of this keyspace alone: its replication is what lets the driver ask the nodes that have a row (token-aware).
             .keyspaces_to_fetch([config.keyspace.as_str()])
             .default_execution_profile_handle(profile.into_handle());
         if let (Some(user), Some(password)) = (&config.user, &config.password) {
             builder = builder.user(user, password.reveal());
         }
-        let session = builder.build().await?;
+        let session = builder.build().await.map_err(|error| explain_connecting(error, tls))?;
         make_tables(&session, config).await?;
         let statements = Statements { session: &session, keyspace: &config.keyspace };
         let result_by_time = statements.prepare(schema::RESULT_BY_TIME).await?;
