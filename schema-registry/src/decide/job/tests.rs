@@ -158,7 +158,8 @@ fn pools_that_a_version_remembers_are_no_change() {
 
 #[test]
 fn whatever_differs_is_a_change() {
-    let changes: [(&str, fn(&mut Asked)); 18] = [
+    type Change = fn(&mut Asked);
+    let changes: [(&str, Change); 18] = [
         ("the text", |asked| asked.file.source.push('\n')),
         ("the attempts", |asked| asked.file.retry.attempts = 2),
         ("the waits", |asked| asked.file.retry.tiers = vec![Tier::M10]),
