@@ -22,7 +22,7 @@ pub struct Config {
     pub workers: Option<u16>,
 
     /// Events in one transaction, at most.
-    #[arg(long, env = "JOBICO_BATCH_RECORDS_MAX", value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, env = "JOBICO_BATCH_RECORDS_MAX", value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub batch_records_max: u32,
 
     /// Bytes of events in one transaction, at most, but always one event.

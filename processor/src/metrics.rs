@@ -52,7 +52,7 @@ pub struct Metrics {
 }
 
 /// Buckets of [`Metrics::batch_events`].
-const BATCH_BUCKETS: [f64; 9] = [1.0, 2.0, 5.0, 20.0, 100.0, 500.0, 2_000.0, 5_000.0, 10_000.0];
+const BATCH_BUCKETS: [f64; 10] = [1.0, 2.0, 5.0, 20.0, 100.0, 500.0, 2_000.0, 5_000.0, 10_000.0, 20_000.0];
 /// Buckets of [`Metrics::compile_seconds`]: a small function, a large one, a hostile one.
 const COMPILE_BUCKETS: [f64; 9] = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0];
 /// Buckets of times, seconds.

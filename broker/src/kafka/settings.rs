@@ -124,9 +124,9 @@ impl Settings {
             .set("auto.offset.reset", "earliest")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
-            // How many messages are fetched ahead: enough that the next batch is there when this one is done, few enough
-            // to bound memory. Whichever limit is met first holds.
-            .set("queued.min.messages", "50000")
+            // How many messages of each partition are fetched ahead: enough that the next batch is there when this one is
+            // done, few enough to bound memory. Whichever limit is met first holds.
+            .set("queued.min.messages", "10000")
             .set("queued.max.messages.kbytes", "65536")
             // How long fetching rests once that much is ahead. The default, a second, starves a fast reader.
             .set("fetch.queue.backoff.ms", "5")
