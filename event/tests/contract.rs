@@ -262,7 +262,7 @@ fn each_limit_is_named() {
 
 /// One after another.
 fn repeated(text: &str, count: u64) -> String {
-    text.repeat(usize::try_from(count).unwrap())
+    text.repeat(usize::try_from(count).expect("limits fit into memory"))
 }
 
 #[test]
