@@ -47,6 +47,8 @@ impl Signed {
         builder.set_private_key(&self.key).unwrap();
         if let Some(authority) = clients {
             builder.cert_store_mut().add_cert(authority.certificate.clone()).unwrap();
+            // Without it OpenSSL's server ends connections that resume a session in which a client was verified.
+            builder.set_session_id_context(b"test").unwrap();
             builder.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
         }
         builder.build()
