@@ -8,8 +8,8 @@ use tokio::net::TcpStream;
 
 use crate::Failure;
 
-/// The largest answer that is taken: a hundred events' positions are a tenth of it.
-const ANSWER_BYTES_MAX: usize = 256 << 10;
+/// The largest answer that is taken: the metrics of ten thousand tenants are a tenth of it.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// What ends the head of an answer.
 const HEAD_END: &[u8] = b"\r\n\r\n";
 

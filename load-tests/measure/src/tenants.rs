@@ -35,6 +35,8 @@ const IDLE: Duration = Duration::from_secs(20);
 const SETTLING: Duration = Duration::from_secs(5);
 /// How often it is asked whether something has happened.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// How often the metrics are read, which are megabytes of text.
+const METRICS_EVERY: Duration = Duration::from_secs(1);
 /// The longest wait for anything.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 /// MiB of compiled code on the disk for each tenant, generously: each has to find its own there.
@@ -214,7 +216,7 @@ impl<'a> Whole<'a> {
             if begun.elapsed() > WAIT_MAX {
                 return Err("events of some tenants are not done".into());
             }
-            std::thread::sleep(Duration::from_millis(200));
+            std::thread::sleep(METRICS_EVERY);
         }
         Ok(())
     }
