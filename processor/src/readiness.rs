@@ -2,6 +2,7 @@
 //! tenant to be within its quota again.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jobico_broker::{Batch, Consumer, Error, Positions, Record, TopicPartition};
 
@@ -27,9 +28,17 @@ pub struct State {
     pub settled: u64,
 }
 
+/// For so long after something was held back until a change, changes are looked for more often, milliseconds: a module that
+/// is on the disk is there within a few.
+const EAGER_MS: i64 = 1_000;
+/// How often, then.
+const EAGER_STEP: Duration = Duration::from_millis(2);
+
 /// The partitions held back, and until when.
 #[derive(Debug, Default)]
 pub struct Waiting {
+    /// Until when changes are looked for more often, milliseconds since 1970.
+    eager_until_ms: i64,
     held: BTreeMap<TopicPartition, Until>,
     /// How often the head of a partition that waits in place was run, by its offset. A member that takes the partition
     /// over begins anew: what was not committed is known to nobody else.
@@ -67,6 +76,7 @@ impl Waiting {
         batch: &mut Batch,
         member: &mut dyn Consumer,
         state: State,
+        now_ms: i64,
         readiness: impl FnMut(&Record<'_>) -> Readiness,
     ) -> Result<(), Error> {
         let late = late(batch, readiness);
@@ -80,7 +90,10 @@ impl Waiting {
             let until = match readiness {
                 Readiness::At(ms) => Until::Time(ms),
                 Readiness::AtOrAfterChange(ms) => Until::Either(ms, state),
-                Readiness::AfterChange | Readiness::Now => Until::Change(state),
+                Readiness::AfterChange | Readiness::Now => {
+                    self.eager_until_ms = now_ms.saturating_add(EAGER_MS);
+                    Until::Change(state)
+                }
             };
             self.held.insert(partition, until);
         }
@@ -107,6 +120,12 @@ impl Waiting {
             self.attempts.insert(wait.partition, (wait.offset, wait.attempts));
         }
         Ok(())
+    }
+
+    /// How long may be waited for events before it is looked whether something has changed; at most `usual`.
+    #[must_use]
+    pub fn patience(&self, usual: Duration, now_ms: i64) -> Duration {
+        if now_ms < self.eager_until_ms && !self.held.is_empty() { usual.min(EAGER_STEP) } else { usual }
     }
 
     /// Whether a partition is held back.
@@ -172,4 +191,21 @@ fn late(
         late.entry(at).or_insert((record.offset(), ready));
     }
     late
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_looked_for_often_only_for_a_while_and_only_where_something_waits() {
+        let usual = Duration::from_millis(50);
+        let at = TopicPartition { topic: "t.q".into(), partition: 0 };
+        let mut waiting = Waiting { eager_until_ms: 1_000, ..Waiting::default() };
+        assert_eq!(waiting.patience(usual, 999), usual, "nothing waits");
+        waiting.held.insert(at, Until::Change(State::default()));
+        assert_eq!(waiting.patience(usual, 999), EAGER_STEP);
+        assert_eq!(waiting.patience(Duration::ZERO, 999), Duration::ZERO);
+        assert_eq!(waiting.patience(usual, 1_000), usual);
+    }
 }

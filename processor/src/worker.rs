@@ -152,7 +152,8 @@ impl Worker {
         }
         hold_left(left, batch, waiting, member)?;
         waiting.let_go(member, state, (self.pace.now_ms)())?;
-        member.gather_more(batch, &more_than(batch, &self.gather), self.pace.gather_wait)?;
+        let wait = waiting.patience(self.pace.gather_wait, (self.pace.now_ms)());
+        member.gather_more(batch, &more_than(batch, &self.gather), wait)?;
         if tenures.admit(batch, member, &snapshot, &self.pool, (self.pace.now_ms)())? || is_new {
             foresight.look(member, &snapshot, &self.library);
         }
@@ -161,7 +162,7 @@ impl Worker {
         quotas.count_waits((self.pace.now_ms)(), quota, |tenant, waited| self.metrics.count_throttled(tenant, waited));
         let (lanes, now_ms) = (Lanes::of(batch, &snapshot, &self.pool), (self.pace.now_ms)());
         let mut queues = Queues::new(batch.topics().len());
-        waiting.hold_back(batch, member, state, |record| {
+        waiting.hold_back(batch, member, state, now_ms, |record| {
             queues.readiness(record, &lanes, stepper, |tenant| quotas.wait(tenant, quota(tenant), now_ms), now_ms)
         })?;
         if backlog.is_due() {

@@ -11,8 +11,9 @@ use super::Lookup;
 use crate::function::{Fault, Module};
 
 /// A module that was asked for within this time stays, however much there is: the functions of one queue are needed
-/// together, and must not push each other out.
-const REST: Duration = Duration::from_secs(10);
+/// together, and must not push each other out. As long as this, thousands of tenants that all have an event just now may
+/// take more than the limit.
+const REST: Duration = Duration::from_secs(1);
 
 /// The modules.
 pub(super) struct Shelf {
