@@ -47,7 +47,6 @@ struct Inner {
     artifacts: Artifacts,
     cache: Option<Arc<Cache>>,
     compiler: Compiler,
-    compile_max: Duration,
     shelf: Mutex<Shelf>,
     settled: AtomicU64,
     reading: Semaphore,
@@ -93,7 +92,6 @@ impl Library {
             artifacts,
             compiler: Compiler::new(engine, cache.clone(), limits.compile, metrics.clone()),
             cache,
-            compile_max: limits.compile,
             shelf: Mutex::new(Shelf::new(limits.modules_bytes)),
             settled: AtomicU64::new(0),
             reading: Semaphore::new(READS_MAX),
@@ -121,8 +119,8 @@ impl Library {
     /// The module of that digest; where it is not there yet, this sees to it.
     #[must_use]
     pub fn look_up(&self, tenant: &TenantId, digest: &Digest) -> Lookup {
-        let begun = self.inner.shelf().claim(digest);
-        if let Some(lookup) = begun {
+        let claimed = self.inner.shelf().claim(digest);
+        if let Some(lookup) = claimed {
             return lookup;
         }
         let (inner, tenant, digest) = (self.inner.clone(), tenant.clone(), *digest);
@@ -159,7 +157,7 @@ impl Inner {
             let this = self.clone();
             let preparing = tokio::spawn(async move { this.prepare(&tenant, digest).await });
             // One that takes too long goes on by itself, and is nobody else's matter. A panic was reported where it was.
-            let _ = tokio::time::timeout(self.compile_max, preparing).await;
+            let _ = tokio::time::timeout(self.compiler.time_max(), preparing).await;
         }
     }
 

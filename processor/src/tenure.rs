@@ -36,18 +36,13 @@ pub struct Tenures {
 }
 
 /// A partition that another pool has, as far as is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Unproven {
-    /// It is looked at once it is this late, milliseconds since 1970.
-    due_ms: i64,
+    /// It is looked at again once it is this late, milliseconds since 1970; none: nothing is known yet.
+    due_ms: Option<i64>,
     /// Whether it is paused.
     held: bool,
-    /// Whether it was looked at.
-    is_new: bool,
 }
-
-/// Nothing is known: to be looked at now.
-const NEW: Unproven = Unproven { due_ms: i64::MIN, held: false, is_new: true };
 
 impl Tenures {
     /// Of a member of the worker of that name, which has no partitions yet.
@@ -80,7 +75,7 @@ impl Tenures {
         if has_more {
             for at in assigned.into_iter().filter(|at| name::tier_of(pool, &at.topic).is_none()) {
                 self.opened.remove(&at);
-                self.unproven.insert(at, NEW);
+                self.unproven.insert(at, Unproven::default());
             }
             self.forget_lost(member);
         }
@@ -108,7 +103,7 @@ impl Tenures {
         now_ms: i64,
     ) -> Result<(), Error> {
         let due = |some: &dyn Fn(&TopicPartition) -> bool| -> Vec<TopicPartition> {
-            let due = self.unproven.iter().filter(|(at, tenure)| tenure.due_ms <= now_ms && some(at));
+            let due = self.unproven.iter().filter(|(at, tenure)| tenure.due_ms <= Some(now_ms) && some(at));
             due.map(|(at, _)| at.clone()).collect()
         };
         let mut asked = due(&|_| true);
@@ -132,7 +127,7 @@ impl Tenures {
         };
         for at in asked {
             let held = self.unproven.get(&at).is_some_and(|tenure| tenure.held);
-            self.unproven.insert(at.clone(), Unproven { due_ms: now_ms + again_ms, held, is_new: false });
+            self.unproven.insert(at.clone(), Unproven { due_ms: Some(now_ms + again_ms), held });
             let queue = snapshot.queue(&at.topic).map(AsRef::as_ref);
             let opening =
                 standings.get(&at).and_then(|standing| opening(*standing, queue, pool, self.wants.grants(&at)));
@@ -174,7 +169,7 @@ impl Tenures {
         for (at, first) in batch.first_offsets() {
             if let Some(tenure) = self.unproven.get_mut(&at) {
                 // Noted first: what is paused when a later step fails must be resumed some time.
-                *tenure = Unproven { held: true, is_new: false, ..*tenure };
+                tenure.held = true;
                 heads.insert(at.clone(), first);
                 held_back.push(at);
                 continue;
@@ -199,7 +194,7 @@ impl Tenures {
             return;
         }
         let is_ours = |at: &TopicPartition| snapshot.queue(&at.topic).is_some_and(|queue| queue.pool == pool);
-        let shut = self.unproven.iter().filter(|(_, tenure)| !tenure.is_new);
+        let shut = self.unproven.iter().filter(|(_, tenure)| tenure.due_ms.is_some());
         let wanted: BTreeSet<_> = shut.map(|(at, _)| at).filter(|at| is_ours(at)).cloned().collect();
         if wanted != self.wanted {
             self.wants.put(&self.worker, wanted.clone());

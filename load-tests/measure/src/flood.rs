@@ -73,9 +73,7 @@ impl Flood {
         let (tenant, queue) = (TenantId::new(TENANT)?, QueueId::new(QUEUE)?);
         let topic = name::queue(&tenant, &queue);
         lab.make_topics()?;
-        for topic in [topic.clone(), name::results(&tenant), name::dead(&tenant)] {
-            lab.cluster.create_topics(&topic.as_str().into())?;
-        }
+        lab.cluster.create_topics(&[&*topic, &*name::results(&tenant), &*name::dead(&tenant)].into())?;
         let (wasm, job) = (lab.scratch_file("slow.wasm", &slow()?)?, lab.scratch_file("flood.yaml", JOB.as_bytes())?);
         lab.tool(&[OsStr::new("upload"), "wasm".as_ref(), TENANT.as_ref(), "slow.wasm".as_ref(), wasm.as_ref()])?;
         lab.tool(&[OsStr::new("deploy"), job.as_ref()])?;

@@ -13,7 +13,8 @@ use crate::system::Lab;
 pub fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failure> {
     lab.fill()?;
     let (mut exactly, mut at_least) = (Drains::default(), Drains::default());
-    let drain = |guarantee: Guarantee| drain_with(lab, guarantee.name(), || lab.start_role(guarantee));
+    let drain =
+        |guarantee: Guarantee| drain_with(lab, guarantee.name(), &lab.group, &lab.queue, || lab.start_role(guarantee));
     for pair in lab.pairs("guarantee") {
         pair.say();
         exactly.push(drain(Guarantee::ExactlyOnce)?);

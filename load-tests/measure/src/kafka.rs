@@ -40,7 +40,14 @@ pub struct Topics {
 impl From<&str> for Topics {
     /// One topic of [`PARTITIONS`].
     fn from(name: &str) -> Self {
-        Self { names: vec![name.to_owned()], partitions: PARTITIONS }
+        [name].into()
+    }
+}
+
+impl<const N: usize> From<[&str; N]> for Topics {
+    /// Topics of [`PARTITIONS`].
+    fn from(names: [&str; N]) -> Self {
+        Self { names: names.map(str::to_owned).to_vec(), partitions: PARTITIONS }
     }
 }
 

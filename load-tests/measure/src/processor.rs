@@ -2,7 +2,7 @@
 
 use crate::bare::Parts;
 use crate::drain::{self, Drain, Drains};
-use crate::kafka::Place;
+use crate::kafka::{Place, Topics};
 use crate::report::{Better, Ratio, Report};
 use crate::system::Lab;
 use crate::system::process::Process;
@@ -75,15 +75,21 @@ pub fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failure> {
 /// Empties the queue once with a new processor.
 pub fn drain(lab: &Lab, workers: u32) -> Result<Drain, Failure> {
     let processor = || lab.start("processor", &["--workers", &workers.to_string()]);
-    drain_with(lab, &format!("{workers} worker(s)"), processor)
+    drain_with(lab, &format!("{workers} worker(s)"), &lab.group, &lab.queue, processor)
 }
 
-/// Empties the queue once with the processor that `start` starts.
-pub fn drain_with(lab: &Lab, how: &str, start: impl FnOnce() -> Result<Process, Failure>) -> Result<Drain, Failure> {
+/// Empties queues once, as `group`, with the processor that `start` starts.
+pub fn drain_with(
+    lab: &Lab,
+    how: &str,
+    group: &str,
+    queues: &Topics,
+    start: impl FnOnce() -> Result<Process, Failure>,
+) -> Result<Drain, Failure> {
     lab.registry()?;
-    lab.reset_processors(Place::Beginning)?;
+    lab.cluster.reset(group, queues, Place::Beginning)?;
     let results = lab.cluster.positions(&lab.results, Place::End)?;
-    let drain = drain::watch(lab, &lab.group, &lab.queue, start()?, &results)?;
+    let drain = drain::watch(lab, group, queues, start()?, &results)?;
     say(&format!("  processor, {how}: {drain}"));
     Ok(drain)
 }

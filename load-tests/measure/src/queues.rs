@@ -8,11 +8,12 @@ use std::fmt::Write as _;
 
 use jobico_event::{QueueId, TenantId, name};
 
-use crate::drain::{self, Drain, Drains};
-use crate::kafka::{Place, Topics};
+use crate::drain::Drains;
+use crate::kafka::Topics;
+use crate::processor::{drain, drain_with};
 use crate::report::{Better, Ratio, Report};
 use crate::system::{Lab, TENANT};
-use crate::{Failure, processor, say};
+use crate::{Failure, say};
 
 /// The pool of the many.
 const POOL: &str = "many";
@@ -27,13 +28,16 @@ pub fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failure> {
     lab.fill()?;
     let queues = set_up(lab)?;
     let (mut many, mut one) = (Drains::default(), Drains::default());
+    let group = name::processor_group(POOL);
+    let how = format!("1 worker, {} queues", queues.names.len());
     for pair in lab.pairs("queues") {
         pair.say();
-        many.push(drain(lab, &queues)?);
-        one.push(processor::drain(lab, 1)?);
+        let start = || lab.start("processor", &["--workers", "1", "--pool", POOL]);
+        many.push(drain_with(lab, &how, &group, &queues, start)?);
+        one.push(drain(lab, 1)?);
     }
     lab.check_nothing_died()?;
-    let what = format!("processor, 1 worker, {} queues", queues.names.len());
+    let what = format!("processor, {how}");
     let rates = many.rates().into_iter().zip(one.rates()).collect();
     report.ratio(Ratio::new("queues", &what, "1 queue", "events/s", Better::Higher, rates).reaching(REACH));
     many.report("queues", &what, report);
@@ -73,15 +77,4 @@ fn job_file(job: u32, queues: &[String]) -> Result<String, Failure> {
     }
     file.push_str("runtimes:\n  - {id: r, moduleref: customer.wasm, mainfuncname: event}\n");
     Ok(file)
-}
-
-/// Empties the queues once with a new processor.
-fn drain(lab: &Lab, queues: &Topics) -> Result<Drain, Failure> {
-    let group = name::processor_group(POOL);
-    lab.cluster.reset(&group, queues, Place::Beginning)?;
-    let results = lab.cluster.positions(&lab.results, Place::End)?;
-    let processor = lab.start("processor", &["--workers", "1", "--pool", POOL])?;
-    let drain = drain::watch(lab, &group, queues, processor, &results)?;
-    say(&format!("  processor, 1 worker, {} queues: {drain}", queues.names.len()));
-    Ok(drain)
 }

@@ -116,9 +116,8 @@ impl Lab {
     /// Makes the topics, all of one layout, before the registry would make them of another.
     pub fn make_topics(&self) -> Result<(), Failure> {
         once(&self.topics, || {
-            [&self.queue, &self.results, &self.dead, &self.copies]
-                .into_iter()
-                .try_for_each(|topic| self.cluster.create_topics(topic))
+            let topics = [&self.queue, &self.results, &self.dead, &self.copies].map(Topics::name);
+            self.cluster.create_topics(&topics.into())
         })?;
         Ok(())
     }

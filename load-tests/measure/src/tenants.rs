@@ -56,9 +56,9 @@ pub fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failure> {
     let start = || lab.start_whole(&folder, &["--compiled-mib-max", &compiled_mib_max]);
 
     let process = start()?;
-    let mut whole = Whole::of(lab, &process)?;
+    let whole = Whole::of(lab, &process)?;
     let begun = Instant::now();
-    whole.deploy(lab, count)?;
+    whole.deploy(count)?;
     say(&format!("{count} tenants deployed in {:.0} s", begun.elapsed().as_secs_f64()));
     let of_deployed = process.usage()?;
     let fresh = whole.first_events(0..FIRST_EVENTS)?;
@@ -72,7 +72,7 @@ pub fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failure> {
     let begun = Instant::now();
     let process = start()?;
     let restart = begun.elapsed();
-    let mut whole = Whole::of(lab, &process)?;
+    let whole = Whole::of(lab, &process)?;
     // One that is not measured waits for the workers to have their partitions.
     whole.first_events(count - 1..count)?;
     let after_start = whole.first_events(0..FIRST_EVENTS)?;
@@ -126,7 +126,7 @@ fn tenant(number: u32) -> String {
     format!("tenant-{number}")
 }
 
-/// The process, and connections to it.
+/// Where the process listens.
 struct Whole<'a> {
     lab: &'a Lab,
     registry: SocketAddr,
@@ -167,19 +167,19 @@ impl<'a> Whole<'a> {
         self.lab.cluster.runtime().block_on(all).map(drop)
     }
 
-    fn deploy(&mut self, lab: &Lab, count: u32) -> Result<(), Failure> {
+    fn deploy(&self, count: u32) -> Result<(), Failure> {
         self.for_each(0..count, self.registry, async |registry, number| {
             let tenant = tenant(number);
             let put = |what: &str, body: &[u8]| http::request("PUT", &format!("/v1/tenants/{tenant}/{what}"), body);
-            registry.exchange(&put("schemas/customer.json", lab.schema.as_bytes())).await?;
-            registry.exchange(&put("functions/customer.wasm", &module_of(lab, number))).await?;
+            registry.exchange(&put("schemas/customer.json", self.lab.schema.as_bytes())).await?;
+            registry.exchange(&put("functions/customer.wasm", &module_of(self.lab, number))).await?;
             registry.exchange(&http::request("POST", "/v1/jobs", JOB.replace("TENANT", &tenant).as_bytes())).await?;
             Ok(())
         })
     }
 
     /// From the request to the stored result of a tenant's event, ms, one tenant after the other.
-    fn first_events(&mut self, tenants: std::ops::Range<u32>) -> Result<Vec<f64>, Failure> {
+    fn first_events(&self, tenants: std::ops::Range<u32>) -> Result<Vec<f64>, Failure> {
         self.lab.cluster.runtime().block_on(async {
             let mut ingest = Connection::open(self.ingest).await?;
             let mut recorder = Connection::open(self.recorder).await?;
@@ -206,7 +206,7 @@ impl<'a> Whole<'a> {
     }
 
     /// An event of each tenant, and waits until all are done.
-    fn event_of_each(&mut self, tenants: std::ops::Range<u32>) -> Result<(), Failure> {
+    fn event_of_each(&self, tenants: std::ops::Range<u32>) -> Result<(), Failure> {
         let runtime = self.lab.cluster.runtime();
         let before = runtime.block_on(self.done())?;
         let count = u64::from(tenants.end - tenants.start);

@@ -77,6 +77,11 @@ impl Compiler {
         Self { engine, cache, places, threads, tenants: Mutex::default(), time_max, metrics }
     }
 
+    /// How long a compilation may take before it is late.
+    pub(super) fn time_max(&self) -> Duration {
+        self.time_max
+    }
+
     /// Compiles a tenant's module. Waiting for a place counts for nobody's time.
     pub(super) async fn compile(&self, tenant: &TenantId, digest: Digest, binary: Vec<u8>) -> Compiled {
         let turn = self.turn_of(tenant);
