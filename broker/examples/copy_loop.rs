@@ -146,7 +146,7 @@ async fn fill(plan: &Plan, kafka: &Arc<Kafka>) -> Result<(), Failure> {
 
 /// Events per second from the first record read to the last commit, and events.
 fn copy_through_seam(plan: &Plan, kafka: &Kafka, group: &str) -> Result<(f64, f64), Failure> {
-    let membership = Membership { group: group.to_owned(), client_id: group.to_owned() };
+    let membership = Membership { group: group.to_owned(), client_id: group.to_owned(), topics: 1 };
     let mut transactor = kafka.join_transactional(&membership, group)?;
     transactor.subscribe(&BTreeSet::from([plan.input()]))?;
     let written = plan.headers("write");
@@ -242,7 +242,7 @@ fn copy_bare(plan: &Plan, group: &str) -> Result<(f64, f64), Failure> {
 /// Transactions of one record: how long gather-to-commit takes, and append-to-readable.
 fn latency(plan: &Plan, kafka: &Arc<Kafka>) -> Result<(), Failure> {
     let group = format!("copy.{}.latency", plan.run);
-    let membership = Membership { group: group.clone(), client_id: group.clone() };
+    let membership = Membership { group: group.clone(), client_id: group.clone(), topics: 1 };
     let mut transactor = kafka.join_transactional(&membership, &group)?;
     transactor.subscribe(&BTreeSet::from([plan.input()]))?;
     let (input, output) = (plan.input(), plan.output());

@@ -113,7 +113,7 @@ fn copy(log: &Embedded, numbers: &Numbers) {
         for worker in 0..numbers["workers"] {
             let done = &done;
             scope.spawn(move || {
-                let membership = Membership { group: "copy".to_owned(), client_id: "measure".to_owned() };
+                let membership = Membership { group: "copy".to_owned(), client_id: "measure".to_owned(), topics: 1 };
                 let mut transactor = log.join_transactional(&membership, &format!("copy.{worker}")).unwrap();
                 transactor.subscribe(&BTreeSet::from(["in".to_owned()])).unwrap();
                 let mut batch = Batch::new();
@@ -140,7 +140,7 @@ fn copy(log: &Embedded, numbers: &Numbers) {
 
 /// Transactions of one record, each waited for by a follower.
 fn latency(log: &Embedded) {
-    let membership = Membership { group: "latency".to_owned(), client_id: "measure".to_owned() };
+    let membership = Membership { group: "latency".to_owned(), client_id: "measure".to_owned(), topics: 1 };
     let mut transactor = log.join_transactional(&membership, "latency").unwrap();
     let (mut follower, mut batch) = (log.follow(&["out".to_owned()], Start::End).unwrap(), Batch::new());
     let mut micros: Vec<u128> = (0..2_000)
@@ -178,7 +178,7 @@ async fn many_tenants() {
     let begun = Instant::now();
     log.ensure_topics(&specs).await.unwrap();
     println!("30,000 topics made in {:?}", begun.elapsed());
-    let membership = Membership { group: "many".to_owned(), client_id: "measure".to_owned() };
+    let membership = Membership { group: "many".to_owned(), client_id: "measure".to_owned(), topics: 1 };
     let mut member = log.join(&membership).unwrap();
     let queues = specs.iter().map(|spec| spec.name.clone()).filter(|name| name.ends_with("queue")).collect();
     let begun = Instant::now();

@@ -23,6 +23,7 @@ use crate::{
     TopicSpec, Transactor, Writer,
 };
 
+mod ahead;
 mod append;
 #[cfg(feature = "at-least-once")]
 mod at_least_once;
@@ -32,7 +33,6 @@ mod error;
 mod follower;
 mod lifeline;
 mod member;
-mod members;
 mod native;
 mod offsets;
 mod outbox;

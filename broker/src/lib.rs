@@ -142,6 +142,9 @@ pub struct Membership {
     pub group: String,
     /// The client's name in the broker's logs and metrics.
     pub client_id: String,
+    /// How many topics it is going to read, about: what is fetched ahead is less of each where they are many. One that
+    /// subscribes to very many more is told by a [`Class::Fatal`] error to be made anew.
+    pub topics: usize,
 }
 
 /// How far a group is behind, per partition.
@@ -173,8 +176,7 @@ pub struct GroupMember {
     pub client_id: String,
     /// The machine it is at, as far as the log knows.
     pub host: String,
-    /// What it has to read; none where the log does not say (Kafka's group protocol `consumer`, or of a group that is being
-    /// rebalanced).
+    /// What it has to read; none where the log does not say (of a group that is being rebalanced).
     pub partitions: Vec<TopicPartition>,
 }
 

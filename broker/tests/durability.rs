@@ -33,7 +33,7 @@ fn values(log: &Embedded, topic: &str) -> Vec<String> {
 }
 
 fn transactor(log: &Embedded) -> Box<dyn Transactor> {
-    let membership = Membership { group: "group".to_owned(), client_id: "test".to_owned() };
+    let membership = Membership { group: "group".to_owned(), client_id: "test".to_owned(), topics: 1 };
     let mut transactor = log.join_transactional(&membership, "id").unwrap();
     transactor.subscribe(&set(&["in"])).unwrap();
     transactor

@@ -45,7 +45,7 @@ fn fill(log: &Simulated, count: usize) {
 }
 
 fn join(log: &Simulated) -> Result<Box<dyn Transactor>, Error> {
-    let membership = Membership { group: "group".to_owned(), client_id: "test".to_owned() };
+    let membership = Membership { group: "group".to_owned(), client_id: "test".to_owned(), topics: 1 };
     let mut transactor = log.join_transactional(&membership, "id")?;
     transactor.subscribe(&set(&["in"]))?;
     Ok(transactor)

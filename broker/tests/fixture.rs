@@ -115,7 +115,7 @@ impl Fixture {
     }
 
     pub fn membership(&self, group: &str) -> Membership {
-        Membership { group: self.name(group), client_id: "conformance".to_owned() }
+        Membership { group: self.name(group), client_id: "conformance".to_owned(), topics: 1 }
     }
 
     pub fn join(&self, group: &str, topics: &[&str]) -> Box<dyn Consumer> {

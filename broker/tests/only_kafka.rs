@@ -60,7 +60,7 @@ impl Scene {
     }
 
     fn membership(&self) -> Membership {
-        Membership { group: format!("{}.group", self.name), client_id: self.name.clone() }
+        Membership { group: format!("{}.group", self.name), client_id: self.name.clone(), topics: 1 }
     }
 
     fn transactor(&self, id: &str, topic: &str) -> Box<dyn Transactor> {
@@ -76,7 +76,6 @@ impl Scene {
         consumer
     }
 
-    /// All values of a topic that were committed.
     /// The committed values of a topic, once there are `count` of them, or more.
     fn committed(&self, topic: &str, count: usize) -> Vec<String> {
         let (begun, mut batch) = (Instant::now(), Batch::new());
@@ -403,6 +402,35 @@ fn a_member_that_is_dropped_leaves_its_group_at_once() {
     assert!(begun.elapsed() < Duration::from_secs(6), "taking over took {:?}", begun.elapsed());
 }
 
+/// Of the older one the conformance suite says it.
+#[test]
+fn the_members_of_a_group_of_the_newer_protocol_are_known_with_what_they_have() {
+    let bootstrap = Scene::new("members").settings.bootstrap;
+    let mut settings = Settings::new(bootstrap);
+    settings.properties.insert("group.protocol".to_owned(), "consumer".to_owned());
+    let scene = Scene::at("members", settings);
+    let topic = scene.topic("in", 4);
+    let group = scene.membership().group;
+    let known = || {
+        let members = scene.runtime.block_on(scene.kafka.members(&group)).unwrap();
+        assert!(members.iter().all(|member| member.client_id == scene.name && !member.host.is_empty()), "{members:?}");
+        members.into_iter().map(|member| member.partitions.into_iter().collect()).collect::<BTreeSet<BTreeSet<_>>>()
+    };
+    assert_eq!(known(), BTreeSet::new(), "a group that nobody knows");
+    let (mut first, mut second) = (scene.consumer(&topic), scene.consumer(&topic));
+    let (mut batch, begun) = (Batch::new(), Instant::now());
+    loop {
+        for member in [&mut first, &mut second] {
+            member.gather(&mut batch, &LIMITS, Duration::from_millis(50)).unwrap();
+        }
+        let have = [first.assignment(), second.assignment()];
+        if have.iter().all(|partitions| partitions.len() == 2) && known() == BTreeSet::from(have) {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{:?} of {:?}", known(), [first.assignment(), second.assignment()]);
+    }
+}
+
 #[test]
 fn partitions_move_to_a_second_member_without_loss() {
     let scene = Scene::new("move");
@@ -502,6 +530,17 @@ fn a_cluster_that_is_away_is_said_so_in_time_and_holds_nobody_up() {
     consumer.gather(&mut Batch::new(), &LIMITS, Duration::from_millis(50)).unwrap();
     drop(consumer);
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_member_made_for_few_topics_is_told_to_be_made_anew_for_many() {
+    let scene = Scene::new("growth");
+    let topics: BTreeSet<String> = (0..1_000).map(|number| format!("{}.{number}", scene.name)).collect();
+    let mut member = scene.kafka.join(&scene.membership()).unwrap();
+    let error = member.subscribe(&topics).unwrap_err();
+    assert_eq!(error.class, Class::Fatal, "{error}");
+    let mut member = scene.kafka.join(&Membership { topics: topics.len(), ..scene.membership() }).unwrap();
+    member.subscribe(&topics).unwrap();
 }
 
 #[test]

@@ -218,8 +218,9 @@ impl Moving {
 
 impl Mover {
     fn claim(&self, from: String, left: BTreeSet<TopicPartition>) -> Result<Claim, Error> {
-        let mut member = self.broker.join_transactional(&self.membership(&from), &self.transactional_id)?;
         let topics: BTreeSet<String> = left.iter().map(|at| at.topic.to_string()).collect();
+        let membership = self.membership(&from, topics.len());
+        let mut member = self.broker.join_transactional(&membership, &self.transactional_id)?;
         member.subscribe(&topics)?;
         tracing::info!(from, to = self.pool, partitions = left.len(), "partitions are taken over");
         let verdicts = left.iter().map(|at| (at.clone(), true)).collect();
@@ -288,7 +289,7 @@ impl Mover {
         let mut standings = BTreeMap::new();
         for (pool, partitions) in &asked {
             // One that subscribes to nothing: it asks, and takes no part.
-            let mut stranger = self.broker.join(&self.membership(pool))?;
+            let mut stranger = self.broker.join(&self.membership(pool, 0))?;
             standings.insert(*pool, stranger.standing(partitions)?);
         }
         let of = |at: &TopicPartition| {
@@ -307,8 +308,8 @@ impl Mover {
         snapshot.queue(&at.topic).is_some_and(|queue| queue.pool == self.pool)
     }
 
-    fn membership(&self, pool: &str) -> Membership {
-        Membership { group: name::processor_group(pool), client_id: format!("jobico-mover-{}", self.pool) }
+    fn membership(&self, pool: &str, topics: usize) -> Membership {
+        Membership { group: name::processor_group(pool), client_id: format!("jobico-mover-{}", self.pool), topics }
     }
 }
 

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use jobico_broker::{Batch, Broker, Class, Error, GatherLimits, Membership, Record, TopicPartition, Transactor};
 use jobico_catalog::Handle;
 use jobico_event::retry::Tier;
+use jobico_event::snapshot::Snapshot;
 use jobico_event::{TenantId, name};
 use jobico_service::BoxError;
 use jobico_service::health::Component;
@@ -127,8 +128,19 @@ impl Worker {
     }
 
     fn join(&self) -> Result<Box<dyn Transactor>, Error> {
-        let membership = Membership { group: self.group.clone(), client_id: format!("jobico-processor-{}", self.name) };
+        let membership = Membership {
+            group: self.group.clone(),
+            client_id: format!("jobico-processor-{}", self.name),
+            topics: self.topics(&self.catalog.load()).len(),
+        };
         self.broker.join_transactional(&membership, &self.transactional_id)
+    }
+
+    /// The pool's queues, and what waits to be run again.
+    fn topics(&self, snapshot: &Snapshot) -> BTreeSet<String> {
+        let mut topics = snapshot.topics_of_pool(&self.pool);
+        topics.extend(Tier::ALL.map(|tier| name::retry(&self.pool, tier)));
+        topics
     }
 
     /// One turn: follow the catalog, gather a batch, do it.
@@ -145,9 +157,7 @@ impl Worker {
         let snapshot = self.catalog.load();
         let is_new = *subscribed != Some(state.revision);
         if is_new {
-            let mut topics = snapshot.topics_of_pool(&self.pool);
-            topics.extend(Tier::ALL.map(|tier| name::retry(&self.pool, tier)));
-            member.subscribe(&topics)?;
+            member.subscribe(&self.topics(&snapshot))?;
             *subscribed = Some(state.revision);
         }
         hold_left(left, batch, waiting, member)?;

@@ -1,6 +1,6 @@
 //! The engine on real logs: the embedded one, and Kafka.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jobico_event::retry::{Ordering, Retry, Tier};
@@ -45,6 +45,7 @@ on_both_logs!(
     attempts_that_are_used_up_end_in_a_dead_letter,
     a_batch_that_has_had_its_time_is_committed_and_the_rest_is_done_after_it,
     a_backlog_shows_in_metrics_and_is_gone_once_it_is_done,
+    a_pool_that_gets_very_many_queues_goes_on,
 );
 
 fn values(count: usize) -> Vec<String> {
@@ -417,4 +418,28 @@ async fn a_batch_that_has_had_its_time_is_committed_and_the_rest_is_done_after_i
         processor.frame.metrics.gather().into_iter().find(|family| family.name() == "jobico_processor_batch_events");
     let batches = batches.unwrap().get_metric()[0].get_histogram().get_sample_count();
     assert!(batches >= 4, "60 calls of 10 ms took {batches} transactions");
+}
+
+async fn a_pool_that_gets_very_many_queues_goes_on(on: On) {
+    const QUEUES: usize = 180;
+    let mut world = World::new(on).await;
+    world.job("e", "q", "echo.wat").await;
+    let processor = world.process("0", 1).await;
+    world.send_plain("q", &values(200)).await;
+    world.results(200).await;
+    for number in 0..QUEUES {
+        world.job(&format!("e{number}"), &format!("q{number}"), "echo.wat").await;
+    }
+    world.send_plain("q", &values(200)).await;
+    world.show(&processor).await;
+    world.send_plain("q", &values(200)).await;
+    world.send_plain("q179", &values(50)).await;
+    let results = world.results(650).await;
+    let origins: BTreeSet<(String, i32, i64)> = results.iter().map(Seen::origin).collect();
+    assert_eq!((results.len(), origins.len()), (650, 650));
+    // On Kafka, a member for few topics has become one for many.
+    let families = processor.frame.metrics.gather();
+    let rebuilds = families.iter().find(|family| family.name() == "jobico_processor_rebuilds_total").unwrap();
+    let expected = if matches!(on, On::Kafka) { 1.0 } else { 0.0 };
+    assert_eq!(rebuilds.get_metric()[0].get_counter().get_value(), expected);
 }

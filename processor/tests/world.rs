@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jobico_broker::{Append, Batch, Broker, Outgoing, Retention, Start, TopicSpec, embedded, kafka};
-use jobico_catalog::{Artifacts, Handle, artifact};
+use jobico_catalog::{Artifacts, Handle, Holder, artifact};
 use jobico_event::catalog::{Active, Document, FunctionPin, JobVersion, Queue, Route, SchemaPin, Tenant};
 use jobico_event::retry::Retry;
-use jobico_event::snapshot::Catalog;
+use jobico_event::snapshot::{Catalog, Snapshot};
 use jobico_event::{Digest, EventId, FileName, JobId, QueueId, RuntimeId, TenantId, name};
 use jobico_processor::Config;
 use jobico_service::Frame;
@@ -65,6 +65,7 @@ impl Seen {
 /// A running processor; it stops when it is dropped.
 pub struct Processor {
     pub frame: Frame,
+    current: Holder,
 }
 
 impl Drop for Processor {
@@ -142,7 +143,7 @@ impl World {
     }
 
     /// Puts the jobs into force and makes their topics.
-    async fn catalog(&mut self) -> Handle {
+    async fn catalog(&mut self) -> Snapshot {
         let mut queues: Vec<QueueId> = self.routes.iter().map(|route| route.queue.clone()).collect();
         queues.sort_unstable();
         queues.dedup();
@@ -183,12 +184,12 @@ impl World {
             version: 1,
             since: String::new(),
         }));
-        Handle::fixed(self.catalog.snapshot())
+        self.catalog.snapshot()
     }
 
     /// Starts a processor named `instance`.
     pub async fn process(&mut self, instance: &str, workers: u16) -> Processor {
-        let catalog = self.catalog().await;
+        let (catalog, current) = Handle::held(self.catalog().await);
         let frame = Frame::new(Duration::from_secs(10));
         let config = Config {
             pool: self.pool.clone(),
@@ -210,7 +211,12 @@ impl World {
         jobico_processor::start(&frame, config, instance, self.folder.path(), self.broker.clone(), catalog, artifacts)
             .await
             .unwrap();
-        Processor { frame }
+        Processor { frame, current }
+    }
+
+    /// Has a processor see the jobs that were made since it was started.
+    pub async fn show(&mut self, processor: &Processor) {
+        processor.current.put(self.catalog().await);
     }
 
     /// Sends records as a plain Kafka client would.

@@ -80,10 +80,9 @@ impl<K: Kind> Recording<K> {
     /// # Errors
     /// None today; the signature is that of a task.
     pub fn run(self) -> Result<(), BoxError> {
-        let membership = Membership { group: K::GROUP.to_owned(), client_id: format!("jobico-recorder-{}", K::NAME) };
         let mut backoff = Backoff::default();
         while !self.stop.is_cancelled() {
-            match self.broker.join(&membership) {
+            match self.broker.join(&self.membership()) {
                 Ok(mut member) => match self.work(&mut *member, &mut backoff) {
                     End::Stopped => return Ok(()),
                     End::Broken(error) => {
@@ -96,6 +95,14 @@ impl<K: Kind> Recording<K> {
             self.wait(backoff.next());
         }
         Ok(())
+    }
+
+    fn membership(&self) -> Membership {
+        Membership {
+            group: K::GROUP.to_owned(),
+            client_id: format!("jobico-recorder-{}", K::NAME),
+            topics: K::topics(&self.catalog.load()).len(),
+        }
     }
 
     fn work(&self, member: &mut dyn Consumer, backoff: &mut Backoff) -> End {

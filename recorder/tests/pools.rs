@@ -108,7 +108,8 @@ async fn a_pool_is_shown_with_lag_and_members(ground: Ground) {
     assert_eq!(names.collect::<BTreeSet<_>>(), BTreeSet::from([queue.as_str(), tier.as_str()]));
 
     let topics = BTreeSet::from([queue.clone(), tier.clone()]);
-    let membership = Membership { group: name::processor_group(&pool), client_id: "jobico-processor-it".to_owned() };
+    let membership =
+        Membership { group: name::processor_group(&pool), client_id: "jobico-processor-it".to_owned(), topics: 1 };
     let member = ground.broker.join(&membership).unwrap();
     let member = tokio::task::spawn_blocking(move || read(member, &topics, 10)).await.unwrap();
     let (_, answer) = show().await;

@@ -70,7 +70,7 @@ async fn await_committed(ground: &Ground) {
 async fn rewind_group(ground: &Ground) {
     let (broker, topic) = (ground.broker.clone(), name::results(&ground.tenant));
     tokio::task::spawn_blocking(move || {
-        let membership = Membership { group: name::RECORDER_GROUP.into(), client_id: "rewind".into() };
+        let membership = Membership { group: name::RECORDER_GROUP.into(), client_id: "rewind".into(), topics: 1 };
         let mut member = broker.join(&membership).unwrap();
         member.subscribe(&[topic.clone()].into()).unwrap();
         let (until, mut batch) = (Instant::now() + PATIENCE, Batch::new());

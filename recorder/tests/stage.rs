@@ -193,7 +193,7 @@ impl Ground {
         let broker = self.broker.clone();
         tokio::task::spawn_blocking(move || {
             let group = unique("producers");
-            let membership = Membership { group: group.clone(), client_id: group.clone() };
+            let membership = Membership { group: group.clone(), client_id: group.clone(), topics: 1 };
             let mut transactor = broker.join_transactional(&membership, &group).unwrap();
             transactor.begin().unwrap();
             for record in &records {

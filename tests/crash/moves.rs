@@ -58,6 +58,25 @@ fn a_queue_that_moves_back_and_forth_under_load_has_one_outcome_for_each_event()
 }
 
 #[test]
+fn a_move_that_is_rolled_back_under_load_has_one_outcome_for_each_event() {
+    let (mut scene, pools) = at_work();
+    scene.start_in(&pools[1], "new");
+    scene.under_load(PORTION, |scene| {
+        for name in ["new", "old"] {
+            let (taken, done) = (taken_over(scene, &[name]), scene.done_by(name));
+            if name == "new" {
+                scene.move_to(&pools[1])
+            } else {
+                scene.roll_back()
+            }
+            await_taken_over(scene, &[name], taken);
+            eventually("the pool does events", || (scene.done_by(name) > done).then_some(()));
+        }
+    });
+    scene.assert_exactly_once();
+}
+
+#[test]
 fn processors_of_both_pools_killed_at_random_while_a_queue_moves_have_one_outcome_for_each_event() {
     let mut random = seeded();
     let mut scene = Scene::new();

@@ -11,6 +11,8 @@ use crate::outcome;
 use crate::system::kafka::{Isolation, Outgoing, Reader, produce, try_produce};
 use crate::system::{Ending, Job, On, System, eventually, eventually_or};
 
+/// The job that has the queue.
+const JOB: &str = "numbers";
 /// Events in one transaction: so few that each portion of events is many.
 pub const BATCH: usize = 50;
 /// Each so-many-th event is against its schema.
@@ -96,6 +98,11 @@ impl Scene {
     pub fn move_to(&mut self, pool: &str) {
         pool.clone_into(&mut self.system.pool);
         self.system.deploy(&job());
+    }
+
+    /// Puts the job's version before back into force, and with it the pool that the queue was in.
+    pub fn roll_back(&self) {
+        self.system.jobico(&["rollback", &self.system.tenant, JOB]).expect_ok();
     }
 
     /// Starts a processor of a pool, and waits until it is ready.
@@ -202,7 +209,7 @@ impl Scene {
 /// The job: events of a number, checked and echoed.
 fn job() -> Job {
     let schema = r#"{"type": "object", "required": ["n"]}"#;
-    Job::new("numbers").event("number", "q", "echo").schema(schema)
+    Job::new(JOB).event("number", "q", "echo").schema(schema)
 }
 
 /// Events, numbered from `first`.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
+use super::ahead::Ahead;
 use super::error::{retriable, unusable};
 use super::rebalance::{Change, Rebalances};
 use super::retire::retire;
@@ -34,6 +35,7 @@ pub(super) struct Member {
     intake: Intake,
     /// None only while it is dropped.
     consumer: Option<BaseConsumer<Rebalances>>,
+    ahead: Ahead,
     subscribed: BTreeSet<String>,
     /// Partitions that are to go back but could not yet: librdkafka seeks only where it has begun to fetch. Nothing of them
     /// is returned before they did.
@@ -44,13 +46,15 @@ impl Member {
     /// Makes the client; it joins with its first subscription.
     pub(super) fn join(settings: &Settings, membership: &Membership) -> Result<Self, Error> {
         const OPERATION: &str = "join the group";
+        let ahead = Ahead::of(membership.topics);
         let consumer: BaseConsumer<Rebalances> = settings
-            .member(&membership.client_id, &membership.group)
+            .member(&membership.client_id, &membership.group, ahead)
             .create_with_context(Rebalances::new(settings.servers()))
             .map_err(unusable(OPERATION))?;
         Ok(Self {
             intake: Intake::new(consumer.context().bells()),
             consumer: Some(consumer),
+            ahead,
             subscribed: BTreeSet::new(),
             rewinds: Positions::new(),
         })
@@ -151,6 +155,10 @@ impl Consumer for Member {
         const OPERATION: &str = "subscribe";
         if *topics == self.subscribed {
             return Ok(());
+        }
+        if self.ahead.is_outgrown_by(topics.len()) {
+            let message = format!("a member made for few topics would fetch too much of {} ahead", topics.len());
+            return Err(Error::new(Class::Fatal, Cause::Other, OPERATION, message));
         }
         if topics.is_empty() {
             self.consumer().unsubscribe();

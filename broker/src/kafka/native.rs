@@ -5,6 +5,7 @@
 //! - [`sender`]: produce by topic handle and with headers built in place. rust-rdkafka looks the topic up by its name, for
 //!   every record, under the client's write lock.
 //! - [`group`]: whether the group metadata that travels with a transaction's offsets is that of a member.
+//! - [`group_members`]: who is in a group, also of the newer group protocol (KIP-848).
 //! - [`flush`]: waits on librdkafka's condition variable; rust-rdkafka's own `flush` waits in steps of 100 ms.
 //!
 //! `docs/decisions/0002-librdkafka-in-batches.md` has the figures.
@@ -24,6 +25,7 @@ use super::error::Failure;
 
 pub(super) mod batch_queue;
 pub(super) mod group;
+pub(super) mod group_members;
 pub(super) mod message;
 pub(super) mod partition_queue;
 pub(super) mod sender;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
+use super::ahead::Ahead;
 use crate::RECORD_BYTES_CAP;
 
 /// Properties that librdkafka refuses with the newer group protocol, in which brokers decide these things.
@@ -116,7 +117,7 @@ impl Settings {
         self.overridden(config)
     }
 
-    fn consumer(&self, client_id: &str, group: &str) -> ClientConfig {
+    fn consumer(&self, client_id: &str, group: &str, ahead: Ahead) -> ClientConfig {
         let mut config = self.client(client_id);
         config
             .set("group.id", group)
@@ -124,19 +125,17 @@ impl Settings {
             .set("auto.offset.reset", "earliest")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
-            // How many messages of each partition are fetched ahead: enough that the next batch is there when this one is
-            // done, few enough to bound memory. Whichever limit is met first holds.
-            .set("queued.min.messages", "10000")
             .set("queued.max.messages.kbytes", "65536")
             // How long fetching rests once that much is ahead. The default, a second, starves a fast reader.
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.error.backoff.ms", "50");
+        ahead.apply(&mut config);
         config
     }
 
     /// For a member of a group.
-    pub(super) fn member(&self, client_id: &str, group: &str) -> ClientConfig {
-        let mut config = self.consumer(client_id, group);
+    pub(super) fn member(&self, client_id: &str, group: &str, ahead: Ahead) -> ClientConfig {
+        let mut config = self.consumer(client_id, group, ahead);
         config.set("max.poll.interval.ms", self.poll_interval_max.as_millis().to_string());
         if self.is_classic() {
             config
@@ -150,7 +149,7 @@ impl Settings {
 
     /// For a reader outside any group. librdkafka wants a group's name even so; nothing is ever committed to it.
     pub(super) fn follower(&self) -> ClientConfig {
-        let mut config = self.consumer("jobico-follower", "jobico.follower");
+        let mut config = self.consumer("jobico-follower", "jobico.follower", Ahead::of(1));
         config
             .set("enable.partition.eof", "true")
             .set("queued.max.messages.kbytes", "16384")
@@ -258,9 +257,11 @@ mod tests {
     fn what_only_the_classic_protocol_has_is_not_set_with_the_newer_one() {
         let mut settings = Settings::new("localhost:9092");
         settings.properties.insert("session.timeout.ms".to_owned(), "7000".to_owned());
-        assert_eq!(settings.member("c", "g").get("session.timeout.ms"), Some("7000"));
+        assert_eq!(settings.member("c", "g", Ahead::of(1)).get("session.timeout.ms"), Some("7000"));
         settings.properties.insert("group.protocol".to_owned(), "consumer".to_owned());
-        for config in [settings.member("c", "g"), settings.follower(), settings.committed("g"), settings.admin()] {
+        for config in
+            [settings.member("c", "g", Ahead::of(1)), settings.follower(), settings.committed("g"), settings.admin()]
+        {
             assert_eq!(config.get("group.protocol"), Some("consumer"));
             assert!(CLASSIC_ONLY.iter().all(|name| config.get(name).is_none()), "{config:?}");
         }

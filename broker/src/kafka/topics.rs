@@ -14,7 +14,7 @@ use super::context::{self, Logs};
 use super::error::{Failure, retriable, unusable};
 use super::lifeline::Lifeline;
 use super::settings::Settings;
-use super::{members, native, offsets};
+use super::{native, offsets};
 use crate::{Cause, Class, Error, GroupMember, Lag, Positions, RECORD_BYTES_CAP, Retention, TopicPartition, TopicSpec};
 
 /// How long one question to the broker may take.
@@ -113,7 +113,8 @@ impl Enquirer {
     /// The members of a group.
     pub(super) fn members(&self, group: &str) -> Result<Vec<GroupMember>, Error> {
         self.serve();
-        members::of_group(&self.0, group, QUESTION_MAX)
+        native::group_members::group_members(self.0.client(), group, QUESTION_MAX)
+            .map_err(|failure| failure.class("list the members of a group", Class::Retriable))
     }
 
     fn known(&self, wait: Duration) -> Result<Known, Error> {

@@ -51,7 +51,7 @@ fn a_full_disk_loses_nothing_and_is_got_over() {
         taken += 1;
     };
     assert_eq!((error.class, error.cause), (Class::Retriable, Cause::Unavailable), "{error}");
-    let membership = Membership { group: "g".to_owned(), client_id: "c".to_owned() };
+    let membership = Membership { group: "g".to_owned(), client_id: "c".to_owned(), topics: 1 };
     let mut transactor = log.join_transactional(&membership, "id").unwrap();
     let mut transact = || {
         transactor.begin()?;
