@@ -532,6 +532,38 @@ fn a_cluster_that_is_away_is_said_so_in_time_and_holds_nobody_up() {
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
+/// librdkafka knows none of the topics yet, and the group does not know the member any more.
+#[test]
+fn a_subscription_that_changes_while_a_lost_member_joins_again_counts_in_the_end() {
+    const TOPICS: usize = 40;
+    let mut scene = Scene::new("joins");
+    scene.settings.session_timeout = Duration::from_secs(6);
+    scene.settings.poll_interval_max = Duration::from_secs(6);
+    let first = scene.topic("0", 1);
+    let mut member = Kafka::connect(scene.settings.clone()).unwrap().join(&scene.membership()).unwrap();
+    let (mut topics, mut batch) = (BTreeSet::from([first]), Batch::new());
+    member.subscribe(&topics).unwrap();
+    let mut has = |member: &mut dyn Consumer, count: usize| {
+        let begun = Instant::now();
+        while member.assignment().len() != count {
+            assert!(begun.elapsed() < PATIENCE, "it has {:?}", member.assignment());
+            member.gather(&mut batch, &LIMITS, Duration::from_millis(1)).unwrap();
+        }
+    };
+    has(&mut *member, 1);
+    std::thread::sleep(scene.settings.poll_interval_max + Duration::from_secs(2));
+    has(&mut *member, 0);
+    for number in 1..TOPICS {
+        topics.insert(format!("{}.{number}", scene.name));
+        member.subscribe(&topics).unwrap();
+        member.gather(&mut Batch::new(), &LIMITS, Duration::from_millis(2)).unwrap();
+    }
+    for number in 1..TOPICS {
+        scene.topic(&number.to_string(), 1);
+    }
+    has(&mut *member, TOPICS);
+}
+
 #[test]
 fn a_member_made_for_few_topics_is_told_to_be_made_anew_for_many() {
     let scene = Scene::new("growth");

@@ -27,6 +27,8 @@ const CONTROL_STEP: Duration = Duration::from_millis(20);
 const CONTROL_EVENTS_MAX: usize = 64;
 /// How long a seek may take in librdkafka, which answers it without the broker.
 const SEEK_MAX: Duration = Duration::from_secs(5);
+/// See [`Consumer::subscribe`].
+const SUBSCRIBE: &str = "subscribe";
 /// See [`Consumer::standing`].
 const STANDING_MAX: Duration = Duration::from_secs(1);
 
@@ -37,6 +39,10 @@ pub(super) struct Member {
     consumer: Option<BaseConsumer<Rebalances>>,
     ahead: Ahead,
     subscribed: BTreeSet<String>,
+    /// What is to be subscribed to as soon as the group has taken this member in. librdkafka 2.12 ends the process, by an
+    /// assertion in `rd_kafka_cgrp_modify_subscription`, where a subscription is changed to topics that it does not know yet
+    /// while a member joins that the group does not know (yet, or any more).
+    postponed: Option<BTreeSet<String>>,
     /// Partitions that are to go back but could not yet: librdkafka seeks only where it has begun to fetch. Nothing of them
     /// is returned before they did.
     rewinds: Positions,
@@ -56,6 +62,7 @@ impl Member {
             consumer: Some(consumer),
             ahead,
             subscribed: BTreeSet::new(),
+            postponed: None,
             rewinds: Positions::new(),
         })
     }
@@ -120,6 +127,31 @@ impl Member {
         Err(Error::new(Class::Abortable, Cause::Fenced, operation, message))
     }
 
+    /// Whether the group has taken this member in, and has not thrown it out since.
+    fn is_in_group(&self) -> bool {
+        native::group::Membership::of(self.consumer().client()).is_ok()
+    }
+
+    fn change_subscription(&mut self, topics: &BTreeSet<String>) -> Result<(), Error> {
+        if topics.is_empty() {
+            self.consumer().unsubscribe();
+        } else {
+            let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+            self.consumer().subscribe(&names).map_err(retriable(SUBSCRIBE))?;
+        }
+        self.subscribed.clone_from(topics);
+        Ok(())
+    }
+
+    /// Subscribes to what had to wait for the group.
+    fn retry_subscription(&mut self) -> Result<(), Error> {
+        if self.postponed.is_none() || !self.is_in_group() {
+            return Ok(());
+        }
+        let Some(topics) = self.postponed.take() else { return Ok(()) };
+        self.change_subscription(&topics).inspect_err(|_| self.postponed = Some(topics))
+    }
+
     /// Tries again to go back where it was not possible yet.
     fn retry_rewinds(&mut self) -> Result<(), Error> {
         if self.rewinds.is_empty() {
@@ -152,25 +184,23 @@ impl Member {
 
 impl Consumer for Member {
     fn subscribe(&mut self, topics: &BTreeSet<String>) -> Result<(), Error> {
-        const OPERATION: &str = "subscribe";
-        if *topics == self.subscribed {
+        if topics == self.postponed.as_ref().unwrap_or(&self.subscribed) {
             return Ok(());
         }
         if self.ahead.is_outgrown_by(topics.len()) {
             let message = format!("a member made for few topics would fetch too much of {} ahead", topics.len());
-            return Err(Error::new(Class::Fatal, Cause::Other, OPERATION, message));
+            return Err(Error::new(Class::Fatal, Cause::Other, SUBSCRIBE, message));
         }
-        if topics.is_empty() {
-            self.consumer().unsubscribe();
-        } else {
-            let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-            self.consumer().subscribe(&names).map_err(retriable(OPERATION))?;
+        self.postponed = None;
+        if !self.subscribed.is_empty() && !topics.is_empty() && !self.is_in_group() {
+            self.postponed = Some(topics.clone());
+            return Ok(());
         }
-        self.subscribed.clone_from(topics);
-        Ok(())
+        self.change_subscription(topics)
     }
 
     fn gather_more(&mut self, batch: &mut Batch, limits: &GatherLimits, wait: Duration) -> Result<(), Error> {
+        self.retry_subscription()?;
         self.retry_rewinds()?;
         let deadline = Instant::now() + wait;
         self.serve(batch, Duration::ZERO)?;

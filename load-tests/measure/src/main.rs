@@ -100,7 +100,8 @@ fn run(settings: &Settings) -> Result<ExitCode, Failure> {
             Measurement::Verdict => verdict::measure(&lab, &mut report)?,
             Measurement::Call => call::measure(&lab, &mut report)?,
             Measurement::Parts => bare::measure(&lab, &mut report)?,
-            Measurement::Tenants => tenants::measure(&lab, &mut report)?,
+            Measurement::Tenants => tenants::measure(&lab, tenants::On::Embedded, &mut report)?,
+            Measurement::TenantsKafka => tenants::measure(&lab, tenants::On::Kafka, &mut report)?,
             Measurement::Ingest => ingest::measure(&lab, &mut report)?,
         }
     }

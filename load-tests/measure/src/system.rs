@@ -192,8 +192,8 @@ impl Lab {
         self.spawn_in(&folder, role, &[&log, arguments].concat())
     }
 
-    /// Starts the whole system in one process, on the embedded log and SQLite, and returns when it listens. Its state is in
-    /// `folder`, below [`DATA`].
+    /// Starts the whole system in one process, on the embedded log where the arguments say no other and SQLite, and returns
+    /// when it listens. Its state is in `folder`, below [`DATA`].
     pub fn start_whole(&self, folder: &Path, arguments: &[&str]) -> Result<Process, Failure> {
         self.spawn_in(folder, "dev", &[&["dev"], arguments].concat())
     }

@@ -1,8 +1,8 @@
-//! Ten thousand tenants with a function each on one processor: its memory, what it does where nothing is to be done, and the
+//! Ten thousand tenants with a function each on one processor, or a tenth of them on Kafka: its memory, what it does where nothing is to be done, and the
 //! first event of a function.
 //!
-//! The whole system is one process, on the embedded log and SQLite, as `jobico dev` starts it: what it takes is what the
-//! processor takes, and registry, ingest, recorder and the log besides.
+//! The whole system is one process, as `jobico dev` starts it, with SQLite: what it takes is what the processor takes, and
+//! registry, ingest and recorder besides, and the embedded log where it is not on Kafka.
 //!
 //! Each tenant has a module of its own, as its digest and its file say, and all of them are the example's: it is compiled
 //! once, and its code put into the cache for each. Ten thousand compilations of one thing would measure the compiler.
@@ -25,6 +25,10 @@ use crate::system::process::{Process, Usage};
 use crate::system::{DATA, Lab};
 use crate::{Failure, events, say};
 
+/// One of so many tenants is there on Kafka, where each costs the broker several partitions.
+const KAFKA_PART: u32 = 10;
+/// Their pool: not that of what the benchmark has otherwise.
+const POOL: &str = "many-tenants";
 /// Requests under way at the same time, where many are to be made.
 const CONNECTIONS: usize = 16;
 /// First events whose time is measured; each is a tenant's that had none before.
@@ -47,13 +51,27 @@ const RESIDENT_MAX: f64 = 2048.0;
 const IDLE_MAX: f64 = 5.0;
 const FIRST_MAX: f64 = 50.0;
 
+/// The log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum On {
+    Embedded,
+    Kafka,
+}
+
 /// Measures it once: there is nothing to be measured in turn with.
-pub fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failure> {
-    let count = lab.extent.tenants;
+pub fn measure(lab: &Lab, on: On, report: &mut Report) -> Result<(), Failure> {
     let folder = lab.unused_folder("tenants")?;
+    let (count, id, log) = match on {
+        On::Embedded => (lab.extent.tenants, "tenants", String::new()),
+        On::Kafka => (lab.extent.tenants.div_ceil(KAFKA_PART), "tenants-kafka", ", on Kafka".to_owned()),
+    };
     compile(lab, &folder, count)?;
     let compiled_mib_max = (count * COMPILED_MIB_EACH).to_string();
-    let start = || lab.start_whole(&folder, &["--compiled-mib-max", &compiled_mib_max]);
+    let mut flags = vec!["--pool", POOL, "--compiled-mib-max", &compiled_mib_max];
+    if on == On::Kafka {
+        flags.extend(["--kafka", lab.cluster.bootstrap()]);
+    }
+    let start = || lab.start_whole(&folder, &flags);
 
     let process = start()?;
     let whole = Whole::of(lab, &process)?;
@@ -78,25 +96,37 @@ pub fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failure> {
     let after_start = whole.first_events(0..FIRST_EVENTS)?;
     let of_restarted = process.usage()?;
 
-    let tenants = format!("{count} tenants with a function each");
+    let tenants = format!("{count} tenants with a function each{log}");
     let mib = |usage: &Usage| vec![usage.resident_bytes as f64 / f64::from(1 << 20)];
     report.figure(
-        "tenants-resident-deployed",
+        &format!("{id}-resident-deployed"),
         &format!("{tenants}: resident memory, deployed"),
         "MiB",
         mib(&of_deployed),
     );
-    report.figure_at_most("tenants-resident", "the same, after an event of each", "MiB", mib(&of_used), RESIDENT_MAX);
-    report.figure("tenants-resident-restarted", "the same, after a restart", "MiB", mib(&of_restarted));
-    report.figure("tenants-start", "the same: from start to listening", "s", vec![restart.as_secs_f64()]);
-    report.figure_at_most("tenants-idle", "the same, nothing to do: CPU time", "% of a core", vec![idle], IDLE_MAX);
-    for (id, what, times) in [
-        ("tenants-first", "the same: first event of a function, HTTP request to stored result", fresh),
-        ("tenants-first-restarted", "the same after a restart", after_start),
+    report.figure_at_most(
+        &format!("{id}-resident"),
+        "the same, after an event of each",
+        "MiB",
+        mib(&of_used),
+        RESIDENT_MAX,
+    );
+    report.figure(&format!("{id}-resident-restarted"), "the same, after a restart", "MiB", mib(&of_restarted));
+    report.figure(&format!("{id}-start"), "the same: from start to listening", "s", vec![restart.as_secs_f64()]);
+    report.figure_at_most(
+        &format!("{id}-idle"),
+        "the same, nothing to do: CPU time",
+        "% of a core",
+        vec![idle],
+        IDLE_MAX,
+    );
+    for (name, what, times) in [
+        ("first", "the same: first event of a function, HTTP request to stored result", fresh),
+        ("first-restarted", "the same after a restart", after_start),
     ] {
-        report.figure(&format!("{id}-p50"), &format!("{what}, median"), "ms", vec![quantile(&times, 0.5)]);
+        report.figure(&format!("{id}-{name}-p50"), &format!("{what}, median"), "ms", vec![quantile(&times, 0.5)]);
         report.figure_at_most(
-            &format!("{id}-p99"),
+            &format!("{id}-{name}-p99"),
             &format!("{what}, p99"),
             "ms",
             vec![quantile(&times, 0.99)],
@@ -173,7 +203,13 @@ impl<'a> Whole<'a> {
             let put = |what: &str, body: &[u8]| http::request("PUT", &format!("/v1/tenants/{tenant}/{what}"), body);
             registry.exchange(&put("schemas/customer.json", self.lab.schema.as_bytes())).await?;
             registry.exchange(&put("functions/customer.wasm", &module_of(self.lab, number))).await?;
-            registry.exchange(&http::request("POST", "/v1/jobs", JOB.replace("TENANT", &tenant).as_bytes())).await?;
+            registry
+                .exchange(&http::request(
+                    "POST",
+                    "/v1/jobs",
+                    JOB.replace("TENANT", &tenant).replace("POOL", POOL).as_bytes(),
+                ))
+                .await?;
             Ok(())
         })
     }
@@ -251,7 +287,7 @@ fn idle(process: &Process) -> Result<f64, Failure> {
 const JOB: &str = "\
 id: customers
 tenant: TENANT
-queues: [{id: customers, partitions: 1}]
+queues: [{id: customers, partitions: 1, pool: POOL}]
 jobs:
   - event: {id: customer, supplierqueue: customers, runtime: customer, schema: {id: customer, schemaref: customer.json}}
 runtimes:
