@@ -17,6 +17,13 @@ const LIMITS: GatherLimits = GatherLimits { records_max: 10_000, bytes_max: 16 <
 /// How long anything may take that does take time: a rebalance, a session that ends.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Those of the Kafka that tests share.
+fn settings() -> Settings {
+    Settings::new(std::env::var("JOBICO_TEST_KAFKA").expect(
+        "JOBICO_TEST_KAFKA=host:port names the Kafka to test against: `make test` starts one, or scripts/services does",
+    ))
+}
+
 /// A Kafka, and names that no other test uses.
 struct Scene {
     kafka: Arc<Kafka>,
@@ -27,10 +34,7 @@ struct Scene {
 
 impl Scene {
     fn new(name: &str) -> Self {
-        let bootstrap = std::env::var("JOBICO_TEST_KAFKA").expect(
-            "JOBICO_TEST_KAFKA=host:port names the Kafka to test against: `make test` starts one, or scripts/services does",
-        );
-        Self::at(name, Settings::new(bootstrap))
+        Self::at(name, settings())
     }
 
     fn at(name: &str, settings: Settings) -> Self {
@@ -405,8 +409,7 @@ fn a_member_that_is_dropped_leaves_its_group_at_once() {
 /// Of the older one the conformance suite says it.
 #[test]
 fn the_members_of_a_group_of_the_newer_protocol_are_known_with_what_they_have() {
-    let bootstrap = Scene::new("members").settings.bootstrap;
-    let mut settings = Settings::new(bootstrap);
+    let mut settings = settings();
     settings.properties.insert("group.protocol".to_owned(), "consumer".to_owned());
     let scene = Scene::at("members", settings);
     let topic = scene.topic("in", 4);

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use crate::catalog::{Active, FunctionVersion, JobVersion, Tenant};
 use crate::id::{FileName, JobId, TenantId};
 use crate::name;
+use crate::retry::Tier;
 use crate::schema::Schema;
 
 use build::Part;
@@ -45,10 +46,11 @@ impl Snapshot {
         self.queues.get(topic)
     }
 
-    /// The topics that a pool's processors read, in order.
+    /// The topics that a pool's processors read, in order: its queues, and what waits to be run again.
     #[must_use]
     pub fn topics_of_pool(&self, pool: &str) -> BTreeSet<String> {
-        self.queues.values().filter(|queue| queue.pool == pool).map(|queue| queue.topic.clone()).collect()
+        let queues = self.queues.values().filter(|queue| queue.pool == pool).map(|queue| queue.topic.clone());
+        queues.chain(Tier::ALL.map(|tier| name::retry(pool, tier))).collect()
     }
 
     /// The pools that have queues or had some, in order: what waits to be run again stays in the pool where it failed.

@@ -15,8 +15,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use jobico_broker::{Batch, Broker, Class, Error, GatherLimits, Membership, Record, TopicPartition, Transactor};
 use jobico_catalog::Handle;
-use jobico_event::retry::Tier;
-use jobico_event::snapshot::Snapshot;
 use jobico_event::{TenantId, name};
 use jobico_service::BoxError;
 use jobico_service::health::Component;
@@ -131,16 +129,9 @@ impl Worker {
         let membership = Membership {
             group: self.group.clone(),
             client_id: format!("jobico-processor-{}", self.name),
-            topics: self.topics(&self.catalog.load()).len(),
+            topics: self.catalog.load().topics_of_pool(&self.pool).len(),
         };
         self.broker.join_transactional(&membership, &self.transactional_id)
-    }
-
-    /// The pool's queues, and what waits to be run again.
-    fn topics(&self, snapshot: &Snapshot) -> BTreeSet<String> {
-        let mut topics = snapshot.topics_of_pool(&self.pool);
-        topics.extend(Tier::ALL.map(|tier| name::retry(&self.pool, tier)));
-        topics
     }
 
     /// One turn: follow the catalog, gather a batch, do it.
@@ -157,7 +148,7 @@ impl Worker {
         let snapshot = self.catalog.load();
         let is_new = *subscribed != Some(state.revision);
         if is_new {
-            member.subscribe(&self.topics(&snapshot))?;
+            member.subscribe(&snapshot.topics_of_pool(&self.pool))?;
             *subscribed = Some(state.revision);
         }
         hold_left(left, batch, waiting, member)?;

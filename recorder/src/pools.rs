@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jobico_broker::{Broker, Error, GroupMember, Lag};
 use jobico_event::name;
-use jobico_event::retry::Tier;
 use jobico_event::snapshot::Snapshot;
 use serde::Serialize;
 
@@ -69,10 +68,8 @@ pub async fn pools(broker: &dyn Broker, snapshot: &Snapshot, wanted: Option<&str
     let mut pools = Vec::new();
     for pool in snapshot.pools().into_iter().filter(|pool| wanted.is_none_or(|wanted| wanted == *pool)) {
         let group = name::processor_group(pool);
-        let mut topics = snapshot.topics_of_pool(pool);
-        topics.extend(Tier::ALL.map(|tier| name::retry(pool, tier)));
         // A topic that is being made, or a pool that never had a processor: one that is missing would be an error for all.
-        let topics: Vec<String> = topics.intersection(&there).cloned().collect();
+        let topics: Vec<String> = snapshot.topics_of_pool(pool).intersection(&there).cloned().collect();
         let lag = broker.lag(&group, &topics).await?;
         let members = broker.members(&group).await?;
         pools.push(summed(pool, group, lag, members));

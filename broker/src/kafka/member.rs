@@ -132,24 +132,20 @@ impl Member {
         native::group::Membership::of(self.consumer().client()).is_ok()
     }
 
-    fn change_subscription(&mut self, topics: &BTreeSet<String>) -> Result<(), Error> {
+    /// Subscribes to what is to be subscribed to, unless that has to wait.
+    fn change_subscription(&mut self) -> Result<(), Error> {
+        let Some(topics) = &self.postponed else { return Ok(()) };
+        if !self.subscribed.is_empty() && !topics.is_empty() && !self.is_in_group() {
+            return Ok(());
+        }
         if topics.is_empty() {
             self.consumer().unsubscribe();
         } else {
             let names: Vec<&str> = topics.iter().map(String::as_str).collect();
             self.consumer().subscribe(&names).map_err(retriable(SUBSCRIBE))?;
         }
-        self.subscribed.clone_from(topics);
+        self.subscribed = self.postponed.take().unwrap_or_default();
         Ok(())
-    }
-
-    /// Subscribes to what had to wait for the group.
-    fn retry_subscription(&mut self) -> Result<(), Error> {
-        if self.postponed.is_none() || !self.is_in_group() {
-            return Ok(());
-        }
-        let Some(topics) = self.postponed.take() else { return Ok(()) };
-        self.change_subscription(&topics).inspect_err(|_| self.postponed = Some(topics))
     }
 
     /// Tries again to go back where it was not possible yet.
@@ -191,16 +187,12 @@ impl Consumer for Member {
             let message = format!("a member made for few topics would fetch too much of {} ahead", topics.len());
             return Err(Error::new(Class::Fatal, Cause::Other, SUBSCRIBE, message));
         }
-        self.postponed = None;
-        if !self.subscribed.is_empty() && !topics.is_empty() && !self.is_in_group() {
-            self.postponed = Some(topics.clone());
-            return Ok(());
-        }
-        self.change_subscription(topics)
+        self.postponed = Some(topics.clone());
+        self.change_subscription()
     }
 
     fn gather_more(&mut self, batch: &mut Batch, limits: &GatherLimits, wait: Duration) -> Result<(), Error> {
-        self.retry_subscription()?;
+        self.change_subscription()?;
         self.retry_rewinds()?;
         let deadline = Instant::now() + wait;
         self.serve(batch, Duration::ZERO)?;

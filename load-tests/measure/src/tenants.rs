@@ -1,5 +1,5 @@
-//! Ten thousand tenants with a function each on one processor, or a tenth of them on Kafka: its memory, what it does where nothing is to be done, and the
-//! first event of a function.
+//! Ten thousand tenants with a function each on one processor, or a tenth of them on Kafka: its memory, what it does where
+//! nothing is to be done, and the first event of a function.
 //!
 //! The whole system is one process, as `jobico dev` starts it, with SQLite: what it takes is what the processor takes, and
 //! registry, ingest and recorder besides, and the embedded log where it is not on Kafka.
@@ -72,6 +72,7 @@ pub fn measure(lab: &Lab, on: On, report: &mut Report) -> Result<(), Failure> {
         flags.extend(["--kafka", lab.cluster.bootstrap()]);
     }
     let start = || lab.start_whole(&folder, &flags);
+    let first = FIRST_EVENTS.min(count);
 
     let process = start()?;
     let whole = Whole::of(lab, &process)?;
@@ -79,9 +80,9 @@ pub fn measure(lab: &Lab, on: On, report: &mut Report) -> Result<(), Failure> {
     whole.deploy(count)?;
     say(&format!("{count} tenants deployed in {:.0} s", begun.elapsed().as_secs_f64()));
     let of_deployed = process.usage()?;
-    let fresh = whole.first_events(0..FIRST_EVENTS)?;
+    let fresh = whole.first_events(0..first)?;
     let begun = Instant::now();
-    whole.event_of_each(FIRST_EVENTS..count)?;
+    whole.event_of_each(first..count)?;
     say(&format!("an event of each in {:.0} s", begun.elapsed().as_secs_f64()));
     let of_used = process.usage()?;
     let idle = idle(&process)?;
@@ -93,7 +94,7 @@ pub fn measure(lab: &Lab, on: On, report: &mut Report) -> Result<(), Failure> {
     let whole = Whole::of(lab, &process)?;
     // One that is not measured waits for the workers to have their partitions.
     whole.first_events(count - 1..count)?;
-    let after_start = whole.first_events(0..FIRST_EVENTS)?;
+    let after_start = whole.first_events(0..first)?;
     let of_restarted = process.usage()?;
 
     let tenants = format!("{count} tenants with a function each{log}");
@@ -203,13 +204,8 @@ impl<'a> Whole<'a> {
             let put = |what: &str, body: &[u8]| http::request("PUT", &format!("/v1/tenants/{tenant}/{what}"), body);
             registry.exchange(&put("schemas/customer.json", self.lab.schema.as_bytes())).await?;
             registry.exchange(&put("functions/customer.wasm", &module_of(self.lab, number))).await?;
-            registry
-                .exchange(&http::request(
-                    "POST",
-                    "/v1/jobs",
-                    JOB.replace("TENANT", &tenant).replace("POOL", POOL).as_bytes(),
-                ))
-                .await?;
+            let job = JOB.replace("TENANT", &tenant).replace("POOL", POOL);
+            registry.exchange(&http::request("POST", "/v1/jobs", job.as_bytes())).await?;
             Ok(())
         })
     }
