@@ -65,6 +65,7 @@ fn a_commit_that_the_coordinator_reads_after_the_worker_has_died_has_one_outcome
     scene.send(PORTION);
     scene.start_doomed("first", &format!("{OFFSETS}=2*off->1*return(stop)"));
     scene.system.process("first").await_stopped();
+    assert!(scene.readers_are_held_up(), "its transaction is open");
     let before = scene.outcomes_now();
     cluster.signal(1, "STOP");
     scene.system.process("first").signal("CONT");
