@@ -46,7 +46,7 @@ fn a_broker_that_hangs_has_one_outcome_for_each_event() {
     let mut scene = at_work(&cluster);
     for node in 1..=3 {
         scene.under_load(BATCH, |scene| {
-            cluster.signal(node, "STOP");
+            cluster.hang(node);
             // What is tested is this time itself.
             std::thread::sleep(HANG);
             scene.system.assert_well();
@@ -67,7 +67,7 @@ fn a_commit_that_the_coordinator_reads_after_the_worker_has_died_has_one_outcome
     scene.system.process("first").await_stopped();
     assert!(scene.readers_are_held_up(), "its transaction is open");
     let before = scene.outcomes_now();
-    cluster.signal(1, "STOP");
+    cluster.hang(1);
     scene.system.process("first").signal("CONT");
     // The commit leaves within a millisecond; nobody but the broker could say that it has it, and that is stopped.
     std::thread::sleep(Duration::from_millis(500));

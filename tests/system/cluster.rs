@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
 
+use super::process::is_stopped;
 use super::{eventually, kafka, keep_where_failing};
 
 /// Tests with a cluster of their own run one after the other: several clusters, and processes on each, are more than a
@@ -41,6 +42,12 @@ impl Cluster {
         address
     }
 
+    /// SIGSTOP, and waits until nothing of the node goes on.
+    pub fn hang(&self, node: u32) {
+        self.signal(node, "STOP");
+        eventually("the node is stopped", || is_stopped(self.pid(node).expect("the node runs")).then_some(()));
+    }
+
     /// Ends a node's SIGSTOP, and waits until the cluster has it back.
     pub fn wake(&self, node: u32) {
         self.signal(node, "CONT");
@@ -52,8 +59,8 @@ impl Cluster {
     }
 
     /// Sends a signal to a node, from 1.
-    pub fn signal(&self, node: u32, signal: &str) {
-        let pid = self.pid(node).expect("the node runs");
+    fn signal(&self, node: u32, signal: &str) {
+        let pid = self.pid(node).expect("the node runs").to_string();
         let sent = Command::new("kill").args([&format!("-{signal}"), &pid]).status().expect("kill can be started");
         assert!(sent.success(), "node {node} could not be signalled");
     }
@@ -65,11 +72,11 @@ impl Cluster {
     }
 
     /// The process of a node that runs. A number alone could be another's by now; what it was started with is not.
-    fn pid(&self, node: u32) -> Option<String> {
+    fn pid(&self, node: u32) -> Option<u32> {
         let folder = self.folder.path().join(format!("kafka/node-{node}"));
         let pid = std::fs::read_to_string(folder.with_extension("pid")).ok()?.trim().to_owned();
         let command = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        String::from_utf8_lossy(&command).contains(folder.to_str()?).then_some(pid)
+        String::from_utf8_lossy(&command).contains(folder.to_str()?).then(|| pid.parse().ok())?
     }
 
     fn services(&self, arguments: &[&str]) -> String {
@@ -86,7 +93,7 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         // Nothing of it is wanted any more, and a node that is stopped does not hear a polite word.
         for pid in (1..=self.nodes).filter_map(|node| self.pid(node)) {
-            let _ = Command::new("kill").args(["-KILL", &pid]).stderr(Stdio::null()).status();
+            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status();
         }
         keep_where_failing(&mut self.folder);
     }

@@ -139,7 +139,7 @@ impl Process {
     #[track_caller]
     pub fn assert_running(&self) {
         // `Child::try_wait` wants it mutable; the process table says it as well.
-        let state = state(self.child.id());
+        let state = state(&PathBuf::from(format!("/proc/{}", self.child.id())));
         assert!(
             state.is_some_and(|state| state != 'Z'),
             "{} has ended by itself:\n{}",
@@ -153,7 +153,7 @@ impl Process {
     pub fn await_stopped(&self) {
         eventually(&format!("{} is stopped", self.name), || {
             self.assert_running();
-            (state(self.child.id()) == Some('T')).then_some(())
+            is_stopped(self.child.id()).then_some(())
         });
     }
 
@@ -229,9 +229,16 @@ impl Drop for Process {
     }
 }
 
-/// A process' state, by its letter in the process table.
-fn state(pid: u32) -> Option<char> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// Whether a process is stopped (SIGSTOP), every thread of it: one takes the signal, the others follow.
+pub fn is_stopped(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let states: Vec<_> = threads.map(|thread| state(&thread.path())).collect();
+    !states.is_empty() && states.iter().all(|state| *state == Some('T'))
+}
+
+/// A thread's or a process' state, by its letter in the process table.
+fn state(entry: &Path) -> Option<char> {
+    let status = std::fs::read_to_string(entry.join("stat")).ok()?;
     status.rsplit(") ").next()?.chars().next()
 }
 
