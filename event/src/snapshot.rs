@@ -59,10 +59,11 @@ impl Snapshot {
         self.queues.values().flat_map(|queue| &queue.pools).map(String::as_str).collect()
     }
 
-    /// The topics that recorders read: every tenant's results, in order.
+    /// The topics that recorders read, in order: the results of each tenant that has a job. Before its first one there is no topic.
     #[must_use]
     pub fn results_topics(&self) -> BTreeSet<String> {
-        self.tenants.keys().map(name::results).collect()
+        let have_jobs = self.tenants.iter().filter(|(_, view)| !view.events.is_empty());
+        have_jobs.map(|(tenant, _)| name::results(tenant)).collect()
     }
 
     /// All tenants.

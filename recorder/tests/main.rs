@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends with its first error, in its fixtures as well")]
 
 mod authority;
+mod job;
 mod proxy;
 mod rows;
 mod stage;

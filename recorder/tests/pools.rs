@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use jobico_broker::{Append, Batch, Consumer, GatherLimits, Membership, Positions, Retention, TopicSpec};
 use jobico_catalog::Handle;
-use jobico_event::catalog::{Active, Document, FunctionPin, JobVersion, Queue, Route, Tenant};
-use jobico_event::retry::{Retry, Tier};
+use jobico_event::name;
+use jobico_event::retry::Tier;
 use jobico_event::snapshot::Catalog;
-use jobico_event::{Digest, EventId, FileName, JobId, QueueId, RuntimeId, name};
 use serde_json::{Value, json};
 
+use crate::job;
 use crate::stage::{Ground, PATIENCE, unique};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -25,39 +25,8 @@ async fn a_pool_is_shown_with_lag_and_members_on_kafka() {
 
 /// A catalog with one queue, in a pool.
 fn catalog(ground: &Ground, pool: &str) -> Handle {
-    let (tenant, job, queue) = (ground.tenant.clone(), JobId::new("job").unwrap(), QueueId::new("q").unwrap());
-    let function = FunctionPin {
-        runtime: RuntimeId::new("r").unwrap(),
-        name: FileName::new("f.wasm").unwrap(),
-        digest: Digest::of(b""),
-        main: "event".to_owned(),
-    };
-    let route = Route {
-        event: EventId::new("e").unwrap(),
-        queue: queue.clone(),
-        schema: None,
-        function,
-        ok: None,
-        error: None,
-        key: None,
-        timeout_ms: None,
-    };
     let mut catalog = Catalog::default();
-    let created_at = String::new();
-    catalog.insert(Document::Tenant(Tenant::new(tenant.clone(), created_at)));
-    catalog.insert(Document::Job(JobVersion {
-        tenant: tenant.clone(),
-        job: job.clone(),
-        version: 1,
-        replaces: None,
-        name: None,
-        deployed_at: String::new(),
-        queues: vec![Queue { queue, pool: pool.to_owned(), pools: Vec::new(), partitions: None }],
-        routes: vec![route],
-        retry: Retry::default(),
-        source: String::new(),
-    }));
-    catalog.insert(Document::Active(Active { tenant, job, version: 1, since: String::new() }));
+    job::documents(&ground.tenant, pool).into_iter().for_each(|document| catalog.insert(document));
     Handle::fixed(catalog.snapshot())
 }
 

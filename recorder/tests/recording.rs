@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use jobico_broker::{Append, Batch, GatherLimits, Membership, Positions, Retention, TopicSpec};
-use jobico_event::catalog::{Document, Tenant};
+use jobico_event::catalog::Document;
 use jobico_event::{TenantId, name};
 use jobico_service::Frame;
 
+use crate::job;
 use crate::rows::{log_record, result_record};
 use crate::stage::{Ground, PATIENCE, TransactionEnd, eventually, metric, on_both, unique};
 
@@ -162,9 +163,13 @@ async fn a_tenant_that_comes_later_is_recorded_too() {
         TopicSpec { name: name::results(&late), partitions: 1, retention: Retention::Default, record_bytes_max: None };
     ground.broker.ensure_topics(&[topic]).await.unwrap();
     ground.append(results(&late, 0..3)).await;
-    let document = Document::Tenant(Tenant::new(late.clone(), String::new()));
-    let (key, value) = (Some(document.key().into_bytes()), Some(document.to_json()));
-    ground.append(vec![Append { topic: name::CATALOG.into(), key, value, headers: vec![] }]).await;
+    let record = |document: Document| Append {
+        topic: name::CATALOG.into(),
+        key: Some(document.key().into_bytes()),
+        value: Some(document.to_json()),
+        headers: vec![],
+    };
+    ground.append(job::documents(&late, name::POOL_DEFAULT).map(record).into()).await;
 
     recorder.await_metric("jobico_recorder_written_total", Some("results"), |written| written >= 3.0).await;
     assert_eq!(recorder.results(&late).await.len(), 3);

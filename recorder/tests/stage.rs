@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use jobico_broker::{Append, Broker, Membership, Outgoing, Positions, Retention, TopicSpec, embedded, kafka};
 use jobico_catalog::Handle;
-use jobico_event::catalog::{Document, Tenant};
 use jobico_event::snapshot::Catalog;
 use jobico_event::{TenantId, name};
 use jobico_recorder::store::Store;
@@ -18,6 +17,8 @@ use jobico_recorder::{Config, start_with};
 use jobico_service::Frame;
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
+
+use crate::job;
 
 /// Names the Kafka that tests use.
 const KAFKA: &str = "JOBICO_TEST_KAFKA";
@@ -163,8 +164,7 @@ impl Ground {
     pub fn catalog(&self) -> Handle {
         let mut catalog = Catalog::default();
         for tenant in [&self.tenant, &self.other] {
-            let created_at = String::new();
-            catalog.insert(Document::Tenant(Tenant::new(tenant.clone(), created_at)));
+            job::documents(tenant, name::POOL_DEFAULT).into_iter().for_each(|document| catalog.insert(document));
         }
         Handle::fixed(catalog.snapshot())
     }

@@ -20,7 +20,8 @@ pub struct Config {
     )]
     pub addr: SocketAddr,
 
-    /// Partitions of a queue whose job file names none, and of a tenant's results. For topics made from now on.
+    /// Partitions of a queue whose job file names none. For topics made from now on. A tenant's results have as many as the
+    /// largest queue of the job that is its first.
     #[arg(long, env = "JOBICO_PARTITIONS", value_name = "N", default_value_t = 4, value_parser = value_parser!(u32).range(1..=1000))]
     pub partitions: u32,
 

@@ -24,9 +24,11 @@ pub fn wanted(file: &JobFile, config: &Config, existing: &BTreeSet<String>) -> V
         };
         (spec, queue.partitions.is_some())
     });
+    // As many as the largest queue has: results need no more, and whoever reads all tenants' pays for each.
+    let of_queues = file.queues.iter().map(|queue| queue.partitions.unwrap_or(config.partitions)).max();
     let results = TopicSpec {
         name: name::results(tenant),
-        partitions: config.partitions,
+        partitions: of_queues.unwrap_or(config.partitions),
         retention: retention(config.results_retention_hours),
         record_bytes_max: None,
     };

@@ -143,3 +143,19 @@ pub async fn partitions_grow_where_a_file_asks_and_never_shrink(world: &World) {
     other.update(&job("t", "j", "e2", "q")).await.expect(201);
     assert_eq!(partitions().await, 6);
 }
+
+pub async fn results_have_as_many_partitions_as_the_largest_queue_of_their_first_job(world: &World) {
+    let registry = world.registry().await;
+    let results = async |tenant: &str| world.broker().lag("group", &[format!("{tenant}.results")]).await.unwrap().len();
+    for (tenant, queue, partitions) in
+        [("small", "{id: q, partitions: 1}", 1), ("large", "{id: q, partitions: 6}", 6), ("usual", "{id: q}", 4)]
+    {
+        registry.upload_parts(tenant).await;
+        let file = job(tenant, "j", "e", "q").replace("- id: q\n", &format!("- {queue}\n"));
+        registry.deploy(&file).await.expect(201);
+        assert_eq!(results(tenant).await, partitions, "{file}");
+        // Later ones leave keys where they are.
+        registry.update(&file.replace(queue, "{id: q, partitions: 7}")).await.expect(201);
+        assert_eq!(results(tenant).await, partitions);
+    }
+}

@@ -50,7 +50,8 @@ scenarios! {
         a_dry_run_says_what_would_be_and_changes_nothing,
         each_rollback_goes_one_version_back,
         a_rollback_does_not_take_an_event_from_another_job,
-        partitions_grow_where_a_file_asks_and_never_shrink;
+        partitions_grow_where_a_file_asks_and_never_shrink,
+        results_have_as_many_partitions_as_the_largest_queue_of_their_first_job;
     confluent:
         a_schema_is_registered_looked_up_and_read,
         the_same_schema_under_another_subject_has_the_same_id,
