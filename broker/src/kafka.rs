@@ -23,10 +23,10 @@ use crate::{
     TopicSpec, Transactor, Writer,
 };
 
-mod ahead;
 mod append;
 #[cfg(feature = "at-least-once")]
 mod at_least_once;
+mod breadth;
 mod context;
 mod errand;
 mod error;

@@ -61,7 +61,8 @@ conformance! {
     lag:
         lag_is_what_a_group_has_not_committed,
         the_members_of_a_group_are_known_with_what_they_have,
-        lag_of_a_topic_that_does_not_exist_is_an_error;
+        lag_of_a_topic_that_does_not_exist_is_an_error,
+        lag_of_many_topics_at_once_has_each_of_their_partitions;
     share:
         two_members_share_the_partitions,
         who_stays_takes_over_from_who_leaves_without_loss_or_repetition,

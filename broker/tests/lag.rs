@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jobico_broker::{Cause, Lag, Positions, TopicPartition};
+use jobico_broker::{Cause, Lag, Positions, Retention, TopicPartition, TopicSpec};
 
 use crate::fixture::{Fixture, gather, partition, settle, until};
 
@@ -38,6 +38,27 @@ pub fn lag_is_what_a_group_has_not_committed(log: &Fixture) {
 
 pub fn lag_of_a_topic_that_does_not_exist_is_an_error(log: &Fixture) {
     let error = log.wait(log.broker.lag("group", &[log.name("missing")])).unwrap_err();
+    assert_eq!(error.cause, Cause::UnknownTopic, "{error}");
+}
+
+pub fn lag_of_many_topics_at_once_has_each_of_their_partitions(log: &Fixture) {
+    let names: Vec<String> = (0..30).map(|number| log.name(&format!("many-{number}"))).collect();
+    let spec = |name: &String| TopicSpec {
+        name: name.clone(),
+        partitions: 2,
+        retention: Retention::Default,
+        record_bytes_max: None,
+    };
+    log.wait(log.broker.ensure_topics(&names.iter().map(spec).collect::<Vec<_>>())).unwrap();
+    log.put_range(&names[17], 0..5);
+    let lag = log.wait(log.broker.lag(&log.name("group"), &names)).unwrap();
+    let found: BTreeSet<(&str, i32)> = lag.iter().map(|lag| (&*lag.partition.topic, lag.partition.partition)).collect();
+    let expected = names.iter().flat_map(|name| [(name.as_str(), 0), (name.as_str(), 1)]);
+    assert_eq!((found, lag.len()), (expected.collect(), 60));
+    let behind: Vec<&str> = lag.iter().filter(|lag| lag.end > 0).map(|lag| &*lag.partition.topic).collect();
+    assert!(!behind.is_empty() && behind.iter().all(|topic| *topic == names[17]), "{behind:?}");
+    let with_missing = [&names[..], &[log.name("missing")]].concat();
+    let error = log.wait(log.broker.lag("group", &with_missing)).unwrap_err();
     assert_eq!(error.cause, Cause::UnknownTopic, "{error}");
 }
 

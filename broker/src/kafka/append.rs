@@ -1,19 +1,23 @@
 //! The producer that all tasks of a process share: records acknowledged one by one.
 
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::Message as _;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::producer::{DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext};
 use tokio::sync::oneshot;
 
 use super::context;
 use super::error::{Failure, unusable};
 use super::lifeline::Lifeline;
 use super::native::sender::Sender;
-use super::retire::let_go;
+use super::retire::{Joined, let_go};
 use super::settings::Settings;
 use crate::{Append, Cause, Class, Error, Outgoing, Position};
 
@@ -21,7 +25,10 @@ const OPERATION: &str = "append";
 
 type Answer = Result<Position, Error>;
 
-/// An idempotent producer and the thread that serves its acknowledgements.
+/// How long one poll serves. The longer, the less is spent on that last millisecond; closing takes so long at most.
+const SERVE: Duration = Duration::from_millis(500);
+
+/// An idempotent producer for all tasks.
 pub(super) struct Appender {
     /// None only while it is dropped.
     client: Option<Client>,
@@ -30,7 +37,15 @@ pub(super) struct Appender {
 /// Fields are dropped in their order: topic handles before their client.
 struct Client {
     sender: Mutex<Sender>,
-    producer: ThreadedProducer<Acknowledgements>,
+    producer: Served,
+}
+
+/// A producer and the thread that serves its acknowledgements. rust-rdkafka's own (`ThreadedProducer`) polls for 100 ms, the
+/// last of which it spends asking again and again: its deadlines are exact, librdkafka's are in whole milliseconds.
+struct Served {
+    producer: Arc<BaseProducer<Acknowledgements>>,
+    stop: Arc<AtomicBool>,
+    _thread: Joined,
 }
 
 /// One call: it is answered when all its records are.
@@ -105,6 +120,7 @@ impl Appender {
     pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
         let context = Acknowledgements { lifeline: Lifeline::new(settings.servers()) };
         let producer = settings.appender().create_with_context(context).map_err(unusable("make the producer"))?;
+        let producer = Served::new(producer)?;
         Ok(Self { client: Some(Client { sender: Mutex::new(Sender::default()), producer }) })
     }
 
@@ -159,6 +175,36 @@ impl Appender {
 
     fn client(&self) -> &Client {
         self.client.as_ref().expect("it is taken by drop alone")
+    }
+}
+
+impl Served {
+    fn new(producer: BaseProducer<Acknowledgements>) -> Result<Self, Error> {
+        let (producer, stop) = (Arc::new(producer), Arc::new(AtomicBool::new(false)));
+        let (served, stops) = (producer.clone(), stop.clone());
+        let serve = move || {
+            while !stops.load(Ordering::Relaxed) {
+                served.poll(SERVE);
+            }
+        };
+        let thread = thread::Builder::new().name("acknowledgements".to_owned()).spawn(serve).map_err(|error| {
+            Error::new(Class::Retriable, Cause::Other, OPERATION, format!("no thread for the producer: {error}"))
+        })?;
+        Ok(Self { producer, stop, _thread: Joined::new(thread) })
+    }
+}
+
+impl Deref for Served {
+    type Target = BaseProducer<Acknowledgements>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.producer
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 

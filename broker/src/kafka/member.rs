@@ -1,15 +1,17 @@
 //! A member of a consumer group: gathers batches, and meets rebalances nowhere else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
-use super::ahead::Ahead;
+use super::breadth::Breadth;
 use super::error::{retriable, unusable};
 use super::rebalance::{Change, Rebalances};
-use super::retire::retire;
+use super::retire::{Joined, retire};
 use super::settings::Settings;
 use super::{native, offsets};
 use crate::{
@@ -18,13 +20,21 @@ use crate::{
 
 mod intake;
 mod judge;
+mod ready;
+mod subscription;
 
 use intake::Intake;
+use subscription::Subscription;
 
 /// While it waits for records, a member looks this often for rebalances and errors.
 const CONTROL_STEP: Duration = Duration::from_millis(20);
 /// Control events served in a row before records have their turn.
 const CONTROL_EVENTS_MAX: usize = 64;
+/// How long a member whose subscription changed waits for what its group makes of that. The group's next generation is most often
+/// there by then, and a batch that was begun in the one before could not be committed any more.
+const SETTLING_MAX: Duration = Duration::from_millis(100);
+/// How long topics may take to be looked up before they are subscribed to.
+const LOOK_UP_MAX: Duration = Duration::from_secs(2);
 /// How long a seek may take in librdkafka, which answers it without the broker.
 const SEEK_MAX: Duration = Duration::from_secs(5);
 /// See [`Consumer::subscribe`].
@@ -36,13 +46,13 @@ const STANDING_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Member {
     intake: Intake,
     /// None only while it is dropped.
-    consumer: Option<BaseConsumer<Rebalances>>,
-    ahead: Ahead,
-    subscribed: BTreeSet<String>,
-    /// What is to be subscribed to as soon as the group has taken this member in. librdkafka 2.12 ends the process, by an
-    /// assertion in `rd_kafka_cgrp_modify_subscription`, where a subscription is changed to topics that it does not know yet
-    /// while a member joins that the group does not know (yet, or any more).
-    postponed: Option<BTreeSet<String>>,
+    consumer: Option<Arc<BaseConsumer<Rebalances>>>,
+    breadth: Breadth,
+    subscription: Subscription,
+    /// Looks topics up for the next change of it.
+    lookup: Option<Joined>,
+    /// Until then no records are given out, unless the group has a new generation before.
+    settles_until: Option<Instant>,
     /// Partitions that are to go back but could not yet: librdkafka seeks only where it has begun to fetch. Nothing of them
     /// is returned before they did.
     rewinds: Positions,
@@ -52,17 +62,18 @@ impl Member {
     /// Makes the client; it joins with its first subscription.
     pub(super) fn join(settings: &Settings, membership: &Membership) -> Result<Self, Error> {
         const OPERATION: &str = "join the group";
-        let ahead = Ahead::of(membership.topics);
+        let breadth = Breadth::of(membership.topics);
         let consumer: BaseConsumer<Rebalances> = settings
-            .member(&membership.client_id, &membership.group, ahead)
+            .member(&membership.client_id, &membership.group, breadth)
             .create_with_context(Rebalances::new(settings.servers()))
             .map_err(unusable(OPERATION))?;
         Ok(Self {
             intake: Intake::new(consumer.context().bells()),
-            consumer: Some(consumer),
-            ahead,
-            subscribed: BTreeSet::new(),
-            postponed: None,
+            consumer: Some(Arc::new(consumer)),
+            breadth,
+            subscription: Subscription::default(),
+            lookup: None,
+            settles_until: None,
             rewinds: Positions::new(),
         })
     }
@@ -90,8 +101,10 @@ impl Member {
                 self.apply(change, batch);
                 place.map_or(Ok(()), crash_point::reach)?;
             }
-            if let Some(error) = failure {
-                judge::client(error)?;
+            if let Some(error) = failure
+                && judge::client(error)? == judge::Passing::TopicUnknown
+            {
+                self.subscription.want_again();
             }
             if native::events_waiting(self.consumer().client()) == 0 {
                 break;
@@ -104,7 +117,10 @@ impl Member {
 
     fn apply(&mut self, change: Change, batch: &mut Batch) {
         match change {
-            Change::Assigned(partitions) => partitions.into_iter().for_each(|assigned| self.intake.add(assigned)),
+            Change::Assigned(partitions) => {
+                self.settles_until = None;
+                partitions.into_iter().for_each(|assigned| self.intake.add(assigned));
+            }
             Change::Revoked(partitions) => {
                 for partition in &partitions {
                     self.rewinds.remove(partition);
@@ -132,20 +148,40 @@ impl Member {
         native::group::Membership::of(self.consumer().client()).is_ok()
     }
 
-    /// Subscribes to what is to be subscribed to, unless that has to wait.
+    /// Subscribes to what is to be subscribed to, as soon as that may be.
     fn change_subscription(&mut self) -> Result<(), Error> {
-        let Some(topics) = &self.postponed else { return Ok(()) };
-        if !self.subscribed.is_empty() && !topics.is_empty() && !self.is_in_group() {
+        let now = Instant::now();
+        if let Some(topics) = self.subscription.at_once() {
+            let topics = topics.clone();
+            return self.subscribe_to(&topics, now);
+        }
+        if let Some(topics) = self.subscription.begin_look_up(now) {
+            self.lookup = self.look_up(topics);
+        }
+        if self.lookup.as_ref().is_some_and(|lookup| !lookup.is_finished()) || !self.is_in_group() {
             return Ok(());
         }
+        let Some(topics) = self.subscription.looked_up().cloned() else { return Ok(()) };
+        self.subscribe_to(&topics, now)
+    }
+
+    fn subscribe_to(&mut self, topics: &BTreeSet<String>, now: Instant) -> Result<(), Error> {
         if topics.is_empty() {
             self.consumer().unsubscribe();
         } else {
             let names: Vec<&str> = topics.iter().map(String::as_str).collect();
             self.consumer().subscribe(&names).map_err(retriable(SUBSCRIBE))?;
         }
-        self.subscribed = self.postponed.take().unwrap_or_default();
+        self.subscription.is_done(now);
+        self.settles_until = Some(now + SETTLING_MAX);
         Ok(())
+    }
+
+    /// Looks topics up meanwhile. None where no thread can be started: librdkafka looks them up then, later.
+    fn look_up(&self, topics: Vec<String>) -> Option<Joined> {
+        let consumer = self.consumer.clone()?;
+        let look_up = move || native::topic::look_up(consumer.client(), &topics, LOOK_UP_MAX);
+        thread::Builder::new().name("topics".to_owned()).spawn(look_up).ok().map(Joined::new)
     }
 
     /// Tries again to go back where it was not possible yet.
@@ -180,14 +216,14 @@ impl Member {
 
 impl Consumer for Member {
     fn subscribe(&mut self, topics: &BTreeSet<String>) -> Result<(), Error> {
-        if topics == self.postponed.as_ref().unwrap_or(&self.subscribed) {
+        if topics == self.subscription.latest() {
             return Ok(());
         }
-        if self.ahead.is_outgrown_by(topics.len()) {
+        if self.breadth.is_outgrown_by(topics.len()) {
             let message = format!("a member made for few topics would fetch too much of {} ahead", topics.len());
             return Err(Error::new(Class::Fatal, Cause::Other, SUBSCRIBE, message));
         }
-        self.postponed = Some(topics.clone());
+        self.subscription.want(topics);
         self.change_subscription()
     }
 
@@ -197,7 +233,10 @@ impl Consumer for Member {
         let deadline = Instant::now() + wait;
         self.serve(batch, Duration::ZERO)?;
         loop {
-            self.intake.fill(batch, limits);
+            self.settles_until = self.settles_until.filter(|until| Instant::now() < *until);
+            if self.settles_until.is_none() {
+                self.intake.fill(batch, limits);
+            }
             if batch.is_empty()
                 && let Some((code, text)) = self.intake.take_failure()
             {
@@ -208,7 +247,7 @@ impl Consumer for Member {
                 return Ok(());
             }
             let step = left.min(CONTROL_STEP);
-            if self.intake.is_empty() {
+            if self.intake.is_empty() || self.settles_until.is_some() {
                 self.serve(batch, step)?;
             } else {
                 self.intake.wait(step);
@@ -281,7 +320,9 @@ impl Drop for Member {
         // Messages and queues hold on to their client.
         self.intake = Intake::new(consumer.context().bells());
         drop(consumer.context().take());
-        retire("group member", consumer);
+        // It has the client too, but not for long.
+        let lookup = self.lookup.take();
+        retire("group member", (lookup, consumer));
     }
 }
 

@@ -6,6 +6,7 @@
 //!   every record, under the client's write lock.
 //! - [`group`]: whether the group metadata that travels with a transaction's offsets is that of a member.
 //! - [`group_members`]: who is in a group, also of the newer group protocol (KIP-848).
+//! - [`topic`]: several topics looked up with one request, for the client's own cache.
 //! - [`flush`]: waits on librdkafka's condition variable; rust-rdkafka's own `flush` waits in steps of 100 ms.
 //!
 //! `docs/decisions/0002-librdkafka-in-batches.md` has the figures.
@@ -29,6 +30,7 @@ pub(super) mod group_members;
 pub(super) mod message;
 pub(super) mod partition_queue;
 pub(super) mod sender;
+pub(super) mod topic;
 
 /// Sends what is buffered now, without waiting for `linger.ms`, and waits until nothing is in flight, at most `wait`.
 /// Whether nothing is. Delivery reports that are not served count as in flight.
@@ -67,9 +69,12 @@ fn pointer<C: ClientContext>(client: &Client<C>) -> *mut RDKafka {
     client.native_ptr()
 }
 
-/// librdkafka's timeouts are `int` milliseconds, where negative ones mean for ever.
+const NANOS_PER_MILLI: u128 = 1_000_000;
+
+/// librdkafka's timeouts are `int` milliseconds, where negative ones mean for ever. Part of one is one: who waits for a
+/// deadline would ask again and again without waiting in its last millisecond.
 fn timeout_ms(wait: Duration) -> i32 {
-    i32::try_from(wait.as_millis()).unwrap_or(i32::MAX)
+    i32::try_from(wait.as_nanos().div_ceil(NANOS_PER_MILLI)).unwrap_or(i32::MAX)
 }
 
 /// Takes an error over from librdkafka; none where the call went well.

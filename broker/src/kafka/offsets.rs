@@ -1,9 +1,11 @@
 //! Questions about topics and offsets, answered by blocking calls of a consumer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::metadata::MetadataTopic;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::error::{Failure, retriable};
@@ -12,6 +14,11 @@ use crate::{Cause, Class, Error, Positions, Standing, TopicPartition};
 
 /// How long a question waits before it is asked again.
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
+
+/// Topics up to which each is looked up with a request of its own. librdkafka asks for one or for all, and a cluster may have
+/// many that are not ours; but a thousand requests are more than any answer.
+const SINGLY_MAX: usize = 20;
+const LOOK_UP: &str = "look topics up";
 
 /// How many partitions each of `topics` has.
 ///
@@ -22,24 +29,25 @@ pub(super) fn partition_counts<C: ConsumerContext>(
     topics: &[String],
     wait: Duration,
 ) -> Result<BTreeMap<String, i32>, Error> {
-    const OPERATION: &str = "look topics up";
-    // One request for all topics costs less than one each, but a cluster may hold many that are not ours.
-    topics
-        .iter()
-        .map(|name| {
-            let metadata = consumer.fetch_metadata(Some(name), wait).map_err(retriable(OPERATION))?;
-            let unknown =
-                || Error::new(Class::Retriable, Cause::UnknownTopic, OPERATION, format!("topic {name} does not exist"));
-            let topic = metadata.topics().iter().find(|topic| topic.name() == name).ok_or_else(unknown)?;
-            if let Some(code) = topic.error() {
-                return Err(
-                    Failure::from(rdkafka::error::RDKafkaErrorCode::from(code)).class(OPERATION, Class::Retriable)
-                );
-            }
-            let count = i32::try_from(topic.partitions().len()).expect("partitions are numbered by an i32");
-            if count == 0 { Err(unknown()) } else { Ok((name.clone(), count)) }
-        })
-        .collect()
+    let look_up = |topic: Option<&str>| consumer.fetch_metadata(topic, wait).map_err(retriable(LOOK_UP));
+    if topics.len() <= SINGLY_MAX {
+        let one = |name: &String| partition_count(name, look_up(Some(name))?.topics().first());
+        return topics.iter().map(one).collect();
+    }
+    let all = look_up(None)?;
+    let by_name: HashMap<&str, &MetadataTopic> = all.topics().iter().map(|topic| (topic.name(), topic)).collect();
+    topics.iter().map(|name| partition_count(name, by_name.get(name.as_str()).copied())).collect()
+}
+
+/// A topic's name, and how many partitions it has.
+fn partition_count(name: &str, topic: Option<&MetadataTopic>) -> Result<(String, i32), Error> {
+    let unknown = || Error::new(Class::Retriable, Cause::UnknownTopic, LOOK_UP, format!("topic {name} does not exist"));
+    let topic = topic.ok_or_else(unknown)?;
+    if let Some(code) = topic.error() {
+        return Err(Failure::from(rdkafka::error::RDKafkaErrorCode::from(code)).class(LOOK_UP, Class::Retriable));
+    }
+    let count = i32::try_from(topic.partitions().len()).expect("partitions are numbered by an i32");
+    if count == 0 { Err(unknown()) } else { Ok((name.to_owned(), count)) }
 }
 
 /// All partitions of topics.
@@ -104,18 +112,14 @@ fn try_positions_at<C: ConsumerContext>(
         list.add_partition_offset(topic, *partition, time).map_err(retriable(OPERATION))?;
     }
     let answered = consumer.offsets_for_times(list, wait).map_err(retriable(OPERATION))?;
-    partitions
-        .iter()
-        .map(|at| {
-            let element = answered.find_partition(&at.topic, at.partition);
-            let offset = element.map(|element| element.error().map(|()| element.offset()));
-            match offset {
-                Some(Ok(Offset::Offset(offset))) => Ok((at.clone(), offset)),
-                Some(Err(error)) => Err(retriable(OPERATION)(error)),
-                other => {
-                    let message = format!("no offset for {} [{}]: {other:?}", at.topic, at.partition);
-                    Err(Error::new(Class::Retriable, Cause::Unavailable, OPERATION, message))
-                }
+    in_order(OPERATION, partitions, &answered)?
+        .into_iter()
+        .map(|(at, element)| match element.error().map(|()| element.offset()) {
+            Ok(Offset::Offset(offset)) => Ok((at.clone(), offset)),
+            Err(error) => Err(retriable(OPERATION)(error)),
+            other => {
+                let message = format!("no offset for {} [{}]: {other:?}", at.topic, at.partition);
+                Err(Error::new(Class::Retriable, Cause::Unavailable, OPERATION, message))
             }
         })
         .collect()
@@ -154,12 +158,9 @@ pub(super) fn standing<C: ConsumerContext>(
         list.add_partition(topic, *partition);
     }
     let answered = consumer.committed_offsets(list, wait).map_err(retriable(OPERATION))?;
-    partitions
-        .iter()
-        .map(|at| {
-            let Some(element) = answered.find_partition(&at.topic, at.partition) else {
-                return Ok((at.clone(), Standing::Never));
-            };
+    in_order(OPERATION, partitions, &answered)?
+        .into_iter()
+        .map(|(at, element)| {
             element.error().map_err(retriable(OPERATION))?;
             let has_moved = || note(&answered, &at.topic, at.partition) == moved.as_bytes();
             let standing = match element.offset() {
@@ -170,4 +171,21 @@ pub(super) fn standing<C: ConsumerContext>(
             Ok((at.clone(), standing))
         })
         .collect()
+}
+
+/// Each partition with what was answered for it: librdkafka writes its answers into the list that it was asked with, in which
+/// it would find one by going through all of them.
+fn in_order<'a>(
+    operation: &'static str,
+    partitions: &'a [TopicPartition],
+    answered: &'a TopicPartitionList,
+) -> Result<Vec<(&'a TopicPartition, TopicPartitionListElem<'a>)>, Error> {
+    let answers: Vec<_> = partitions.iter().zip(answered.elements()).collect();
+    let fits = |(at, element): &(&TopicPartition, TopicPartitionListElem<'_>)| {
+        element.topic() == &*at.topic && element.partition() == at.partition
+    };
+    if answers.len() == partitions.len() && answers.iter().all(fits) {
+        return Ok(answers);
+    }
+    Err(Error::new(Class::Fatal, Cause::Other, operation, "librdkafka's answers are not in the questions' order"))
 }

@@ -1,11 +1,34 @@
 //! Lets clients go within bounded time: closing one leaves its group, which a broker that is away would delay.
 
 use std::sync::mpsc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// How long a client may take to close before it is left to do so by itself.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
+
+/// A thread that ends by itself soon, and is waited for where this is dropped.
+pub(super) struct Joined(Option<JoinHandle<()>>);
+
+impl Joined {
+    pub(super) fn new(thread: JoinHandle<()>) -> Self {
+        Self(Some(thread))
+    }
+
+    /// Whether it has ended.
+    pub(super) fn is_finished(&self) -> bool {
+        self.0.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take() {
+            // What it panicked with has been said.
+            let _ = thread.join();
+        }
+    }
+}
 
 /// Drops `client` on a thread of its own, waiting for it a little.
 pub(super) fn retire<T: Send + 'static>(name: &'static str, client: T) {

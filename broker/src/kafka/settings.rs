@@ -6,7 +6,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
-use super::ahead::Ahead;
+use super::breadth::Breadth;
 use crate::RECORD_BYTES_CAP;
 
 /// Properties that librdkafka refuses with the newer group protocol, in which brokers decide these things.
@@ -74,8 +74,9 @@ impl Settings {
             // A broker that comes back is found again within a second, not ten.
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
-            // A topic that did not exist when it was first named, or that grew, is seen after this.
-            .set("topic.metadata.refresh.interval.ms", "1000")
+            // How often all topics are looked up that a client has named: one that grew is seen after this. A topic that a
+            // producer does not know is looked up at once, whatever this says. Consumers set their own.
+            .set("topic.metadata.refresh.interval.ms", "10000")
             .set("metadata.max.age.ms", "180000")
             .set("allow.auto.create.topics", "false")
             .set_log_level(self.log_level());
@@ -117,7 +118,7 @@ impl Settings {
         self.overridden(config)
     }
 
-    fn consumer(&self, client_id: &str, group: &str, ahead: Ahead) -> ClientConfig {
+    fn consumer(&self, client_id: &str, group: &str, breadth: Breadth) -> ClientConfig {
         let mut config = self.client(client_id);
         config
             .set("group.id", group)
@@ -129,13 +130,13 @@ impl Settings {
             // How long fetching rests once that much is ahead. The default, a second, starves a fast reader.
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.error.backoff.ms", "50");
-        ahead.apply(&mut config);
+        breadth.apply(&mut config);
         config
     }
 
     /// For a member of a group.
-    pub(super) fn member(&self, client_id: &str, group: &str, ahead: Ahead) -> ClientConfig {
-        let mut config = self.consumer(client_id, group, ahead);
+    pub(super) fn member(&self, client_id: &str, group: &str, breadth: Breadth) -> ClientConfig {
+        let mut config = self.consumer(client_id, group, breadth);
         config.set("max.poll.interval.ms", self.poll_interval_max.as_millis().to_string());
         if self.is_classic() {
             config
@@ -149,7 +150,7 @@ impl Settings {
 
     /// For a reader outside any group. librdkafka wants a group's name even so; nothing is ever committed to it.
     pub(super) fn follower(&self) -> ClientConfig {
-        let mut config = self.consumer("jobico-follower", "jobico.follower", Ahead::of(1));
+        let mut config = self.consumer("jobico-follower", "jobico.follower", Breadth::of(1));
         config
             .set("enable.partition.eof", "true")
             .set("queued.max.messages.kbytes", "16384")
@@ -257,10 +258,10 @@ mod tests {
     fn what_only_the_classic_protocol_has_is_not_set_with_the_newer_one() {
         let mut settings = Settings::new("localhost:9092");
         settings.properties.insert("session.timeout.ms".to_owned(), "7000".to_owned());
-        assert_eq!(settings.member("c", "g", Ahead::of(1)).get("session.timeout.ms"), Some("7000"));
+        assert_eq!(settings.member("c", "g", Breadth::of(1)).get("session.timeout.ms"), Some("7000"));
         settings.properties.insert("group.protocol".to_owned(), "consumer".to_owned());
         for config in
-            [settings.member("c", "g", Ahead::of(1)), settings.follower(), settings.committed("g"), settings.admin()]
+            [settings.member("c", "g", Breadth::of(1)), settings.follower(), settings.committed("g"), settings.admin()]
         {
             assert_eq!(config.get("group.protocol"), Some("consumer"));
             assert!(CLASSIC_ONLY.iter().all(|name| config.get(name).is_none()), "{config:?}");

@@ -9,10 +9,15 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use super::super::native::message::Message;
 use super::super::native::partition_queue::{Bells, PartitionQueue};
 use super::super::rebalance::Assigned;
+use super::ready::Ready;
 use crate::{Batch, GatherLimits, TopicPartition};
 
 /// Messages taken from librdkafka in one call: few enough that what a byte limit leaves over stays small.
 const TAKE_MAX: usize = 512;
+
+/// Turns in a batch, where all have more than that: what a partition costs a batch (its queue looked at, its offset committed)
+/// is then a small part of what its events do.
+const TURNS_MAX: usize = 100;
 
 /// The partitions that a member has. librdkafka knows them too, but tells it late.
 pub(super) struct Intake {
@@ -21,7 +26,7 @@ pub(super) struct Intake {
     /// Added since this was asked for last.
     assigned: Vec<TopicPartition>,
     /// Those that may have messages, in turn.
-    ready: VecDeque<u64>,
+    ready: Ready,
     bells: Arc<Bells>,
     rung: Vec<u64>,
     taken: Vec<Message>,
@@ -53,7 +58,7 @@ impl Intake {
             by_number: HashMap::new(),
             numbers: BTreeMap::new(),
             assigned: Vec::new(),
-            ready: VecDeque::new(),
+            ready: Ready::default(),
             bells,
             rung: Vec::new(),
             taken: Vec::new(),
@@ -85,7 +90,7 @@ impl Intake {
     pub(super) fn remove(&mut self, partition: &TopicPartition) {
         if let Some(number) = self.numbers.remove(partition) {
             self.by_number.remove(&number);
-            self.ready.retain(|ready| *ready != number);
+            self.ready.remove(number);
         }
     }
 
@@ -179,20 +184,24 @@ impl Intake {
     }
 
     /// Fills the batch with what is there, without waiting. Each partition gets its share, and who had its turn goes to the
-    /// end: none starves, whatever another has.
+    /// end: none starves, whatever another has. A batch out of very many partitions would cost more than its records do: where
+    /// all have much, some have their turn in the next one.
     pub(super) fn fill(&mut self, batch: &mut Batch, limits: &GatherLimits) {
         let mut rung = std::mem::take(&mut self.rung);
         self.bells.take(&mut rung);
         rung.drain(..).for_each(|number| self.enqueue(number));
         self.rung = rung;
+        let half = batch.len() + limits.records_max.saturating_sub(batch.len()) / 2;
+        self.ready.begin();
         // Each that is ready now has a turn with an equal share; what is left of the room is for the turns after that.
         let (mut turns, mut share) = (0, 0);
         while !is_full(batch, limits) {
             if turns == 0 {
                 turns = self.ready.len();
-                share = ((limits.records_max - batch.len()) / turns.max(1)).max(1);
+                let equal = (limits.records_max - batch.len()) / turns.max(1);
+                share = equal.max(limits.records_max / TURNS_MAX).max(1);
             }
-            let Some(number) = self.ready.pop_front() else { return };
+            let Some(number) = self.ready.next(batch.len() < half) else { return };
             turns -= 1;
             let Some(source) = self.by_number.get_mut(&number) else { continue };
             source.queued = false;
@@ -203,7 +212,7 @@ impl Intake {
             let room = source.fill(batch, &turn, &mut self.taken, &mut self.failed);
             if source.has_more() {
                 source.queued = true;
-                self.ready.push_back(number);
+                self.ready.wait(number);
             }
             if !room {
                 return;
@@ -220,7 +229,7 @@ impl Intake {
         let Some(source) = self.by_number.get_mut(&number) else { return };
         if !source.queued && !source.paused && !source.stale {
             source.queued = true;
-            self.ready.push_back(number);
+            self.ready.arrive(number);
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Produces records by topic handle, with headers built in place.
 
 use std::collections::HashMap;
-use std::ffi::CString;
 use std::ptr::NonNull;
 
 use rdkafka::bindings as sys;
@@ -12,6 +11,7 @@ use rdkafka::producer::ProducerContext;
 use rdkafka::util::IntoOpaque;
 
 use super::super::error::Failure;
+use super::topic::Topic;
 use crate::Outgoing;
 
 /// Topic handles kept; beyond that they are let go and found again. One is about a kilobyte, and librdkafka keeps it for as
@@ -22,18 +22,6 @@ const TOPICS_MAX: usize = 20_000;
 #[derive(Default)]
 pub(in crate::kafka) struct Sender {
     topics: HashMap<String, Topic>,
-}
-
-struct Topic(NonNull<sys::rd_kafka_topic_t>);
-
-// SAFETY: librdkafka counts a topic's references atomically; any thread may use the handle.
-unsafe impl Send for Topic {}
-
-impl Drop for Topic {
-    fn drop(&mut self) {
-        // SAFETY: it is ours, and destroyed once.
-        unsafe { sys::rd_kafka_topic_destroy(self.0.as_ptr()) }
-    }
 }
 
 impl Sender {
@@ -88,12 +76,10 @@ impl Sender {
             self.topics.clear();
         }
         let invalid = || Failure::new(RDKafkaErrorCode::InvalidTopic, format!("{name:?} is no topic name"));
-        let text = CString::new(name).map_err(|_| invalid())?;
-        // SAFETY: the client is alive, the name is a C string, and null asks for the client's own topic settings.
-        let topic = unsafe { sys::rd_kafka_topic_new(super::pointer(producer), text.as_ptr(), std::ptr::null_mut()) };
-        let topic = NonNull::new(topic).ok_or_else(invalid)?;
-        self.topics.insert(name.to_owned(), Topic(topic));
-        Ok(topic)
+        let topic = Topic::new(producer, name).ok_or_else(invalid)?;
+        let handle = topic.0;
+        self.topics.insert(name.to_owned(), topic);
+        Ok(handle)
     }
 }
 

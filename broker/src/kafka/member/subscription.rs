@@ -1,0 +1,165 @@
+//! What a member is subscribed to, what it is to be subscribed to, and when that may be done.
+//!
+//! ```text
+//!  want ─► wanted ── due ─► being looked up ── known ─► in force
+//!            ▲                     │
+//!            └── wanted meanwhile ─┘
+//! ```
+//!
+//! Topics are looked up before they are subscribed to. librdkafka would do it afterwards, in the midst of the rebalance that the
+//! change is: for as long as the broker holds a fetch of the same connection back, half a second, the whole group would wait.
+//! And where it has to while a member joins that the group does not know (yet, or any more), librdkafka 2.12 ends the process, by
+//! an assertion in `rd_kafka_cgrp_modify_subscription`.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// Between two changes. Each is a rebalance of the group: where jobs are deployed one after the other, one change is for several.
+const REST: Duration = Duration::from_millis(500);
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Subscription {
+    in_force: BTreeSet<String>,
+    wanted: Option<BTreeSet<String>>,
+    looked_up: Option<BTreeSet<String>>,
+    changed: Option<Instant>,
+}
+
+impl Subscription {
+    /// What was asked for last.
+    pub(super) fn latest(&self) -> &BTreeSet<String> {
+        self.wanted.as_ref().or(self.looked_up.as_ref()).unwrap_or(&self.in_force)
+    }
+
+    /// Asks for topics.
+    pub(super) fn want(&mut self, topics: &BTreeSet<String>) {
+        self.wanted = Some(topics.clone());
+    }
+
+    /// Asks for the same topics again: one of them was not known, and may be by now.
+    pub(super) fn want_again(&mut self) {
+        if !self.latest().is_empty() {
+            self.wanted = Some(self.latest().clone());
+        }
+    }
+
+    /// What may be subscribed to at once: a first subscription disturbs nobody, and the end of all cannot wait.
+    pub(super) fn at_once(&mut self) -> Option<&BTreeSet<String>> {
+        let wanted = self.wanted.as_ref()?;
+        if !(self.in_force.is_empty() || wanted.is_empty()) {
+            return None;
+        }
+        self.looked_up = self.wanted.take();
+        self.looked_up.as_ref()
+    }
+
+    /// Those topics to look up now; at least one where a change is due.
+    pub(super) fn begin_look_up(&mut self, now: Instant) -> Option<Vec<String>> {
+        let has_rested = self.changed.is_none_or(|changed| now.saturating_duration_since(changed) >= REST);
+        if self.looked_up.is_some() || !has_rested {
+            return None;
+        }
+        let wanted = self.wanted.take()?;
+        let mut topics: Vec<String> = wanted.difference(&self.in_force).cloned().collect();
+        if topics.is_empty() {
+            topics.extend(wanted.first().cloned());
+        }
+        self.looked_up = Some(wanted);
+        Some(topics)
+    }
+
+    /// What has been looked up, to be subscribed to.
+    pub(super) fn looked_up(&self) -> Option<&BTreeSet<String>> {
+        self.looked_up.as_ref()
+    }
+
+    /// What was looked up has been subscribed to.
+    pub(super) fn is_done(&mut self, now: Instant) {
+        if let Some(topics) = self.looked_up.take() {
+            self.in_force = topics;
+            self.changed = Some(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topics(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    /// Subscribed to them, as the first.
+    fn subscribed(names: &[&str], now: Instant) -> Subscription {
+        let mut subscription = Subscription::default();
+        subscription.want(&topics(names));
+        assert_eq!(subscription.at_once(), Some(&topics(names)));
+        subscription.is_done(now);
+        assert_eq!(subscription.at_once(), None);
+        assert_eq!(subscription.latest(), &topics(names));
+        assert_eq!(subscription.begin_look_up(now + REST), None);
+        subscription
+    }
+
+    #[test]
+    fn changes_rest_and_the_last_one_counts() {
+        let begun = Instant::now();
+        let mut subscription = subscribed(&["a"], begun);
+        subscription.want(&topics(&["a", "b"]));
+        subscription.want(&topics(&["a", "c"]));
+        assert_eq!(subscription.at_once(), None);
+        assert_eq!(subscription.begin_look_up(begun + REST / 2), None);
+        assert_eq!(subscription.begin_look_up(begun + REST), Some(vec!["c".to_owned()]));
+        assert_eq!(subscription.looked_up(), Some(&topics(&["a", "c"])));
+        subscription.is_done(begun + REST);
+        subscription.want(&topics(&["c"]));
+        assert_eq!(subscription.begin_look_up(begun + REST * 3 / 2), None);
+        assert_eq!((subscription.looked_up(), subscription.latest()), (None, &topics(&["c"])));
+    }
+
+    #[test]
+    fn what_is_wanted_while_others_are_looked_up_is_the_next_change() {
+        let begun = Instant::now();
+        let mut subscription = subscribed(&["a"], begun);
+        subscription.want(&topics(&["a", "b"]));
+        subscription.begin_look_up(begun + REST);
+        subscription.want(&topics(&["b", "c"]));
+        assert_eq!(subscription.begin_look_up(begun + REST * 2), None);
+        assert_eq!(
+            (subscription.looked_up(), subscription.latest()),
+            (Some(&topics(&["a", "b"])), &topics(&["b", "c"]))
+        );
+        subscription.is_done(begun + REST * 2);
+        assert_eq!(subscription.begin_look_up(begun + REST * 3), Some(vec!["c".to_owned()]));
+    }
+
+    #[test]
+    fn the_end_of_all_waits_for_nothing() {
+        let begun = Instant::now();
+        let mut subscription = subscribed(&["a"], begun);
+        subscription.want(&topics(&["a", "b"]));
+        subscription.begin_look_up(begun + REST);
+        subscription.want(&topics(&[]));
+        assert_eq!(subscription.at_once(), Some(&topics(&[])));
+        subscription.is_done(begun + REST);
+        assert_eq!(subscription.latest(), &topics(&[]));
+    }
+
+    #[test]
+    fn the_same_is_wanted_again_unless_something_else_is() {
+        let begun = Instant::now();
+        let mut subscription = subscribed(&["a", "b"], begun);
+        subscription.want_again();
+        assert_eq!(subscription.begin_look_up(begun + REST), Some(vec!["a".to_owned()]), "it may be any of them");
+        assert_eq!(subscription.looked_up(), Some(&topics(&["a", "b"])));
+        subscription.is_done(begun + REST);
+        subscription.want(&topics(&["c"]));
+        subscription.want_again();
+        assert_eq!(subscription.latest(), &topics(&["c"]));
+        let mut of_nothing = Subscription::default();
+        of_nothing.want_again();
+        assert_eq!(of_nothing.at_once(), None);
+    }
+}
