@@ -35,7 +35,7 @@ const CONNECTIONS: usize = 16;
 const FIRST_EVENTS: u32 = 200;
 /// How long the idle process is looked at.
 const IDLE: Duration = Duration::from_secs(20);
-/// How long it is left alone before that.
+/// How long it is left alone before anything is measured.
 const SETTLING: Duration = Duration::from_secs(5);
 /// How often it is asked whether something has happened.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
@@ -79,6 +79,7 @@ pub fn measure(lab: &Lab, on: On, report: &mut Report) -> Result<(), Failure> {
     let begun = Instant::now();
     whole.deploy(count)?;
     say(&format!("{count} tenants deployed in {:.0} s", begun.elapsed().as_secs_f64()));
+    std::thread::sleep(SETTLING);
     let of_deployed = process.usage()?;
     let fresh = whole.first_events(0..first)?;
     let begun = Instant::now();
@@ -94,6 +95,7 @@ pub fn measure(lab: &Lab, on: On, report: &mut Report) -> Result<(), Failure> {
     let whole = Whole::of(lab, &process)?;
     // One that is not measured waits for the workers to have their partitions.
     whole.first_events(count - 1..count)?;
+    std::thread::sleep(SETTLING);
     let after_start = whole.first_events(0..first)?;
     let of_restarted = process.usage()?;
 
