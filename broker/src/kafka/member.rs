@@ -151,9 +151,8 @@ impl Member {
     /// Subscribes to what is to be subscribed to, as soon as that may be.
     fn change_subscription(&mut self) -> Result<(), Error> {
         let now = Instant::now();
-        if let Some(topics) = self.subscription.at_once() {
-            let topics = topics.clone();
-            return self.subscribe_to(&topics, now);
+        if let Some(topics) = self.subscription.at_once().cloned() {
+            return self.subscribe_to(topics, now);
         }
         if let Some(topics) = self.subscription.begin_look_up(now) {
             self.lookup = self.look_up(topics);
@@ -162,17 +161,17 @@ impl Member {
             return Ok(());
         }
         let Some(topics) = self.subscription.looked_up().cloned() else { return Ok(()) };
-        self.subscribe_to(&topics, now)
+        self.subscribe_to(topics, now)
     }
 
-    fn subscribe_to(&mut self, topics: &BTreeSet<String>, now: Instant) -> Result<(), Error> {
+    fn subscribe_to(&mut self, topics: BTreeSet<String>, now: Instant) -> Result<(), Error> {
         if topics.is_empty() {
             self.consumer().unsubscribe();
         } else {
             let names: Vec<&str> = topics.iter().map(String::as_str).collect();
             self.consumer().subscribe(&names).map_err(retriable(SUBSCRIBE))?;
         }
-        self.subscription.is_done(now);
+        self.subscription.is_done(topics, now);
         self.settles_until = Some(now + SETTLING_MAX);
         Ok(())
     }

@@ -45,13 +45,8 @@ impl Subscription {
     }
 
     /// What may be subscribed to at once: a first subscription disturbs nobody, and the end of all cannot wait.
-    pub(super) fn at_once(&mut self) -> Option<&BTreeSet<String>> {
-        let wanted = self.wanted.as_ref()?;
-        if !(self.in_force.is_empty() || wanted.is_empty()) {
-            return None;
-        }
-        self.looked_up = self.wanted.take();
-        self.looked_up.as_ref()
+    pub(super) fn at_once(&self) -> Option<&BTreeSet<String>> {
+        self.wanted.as_ref().filter(|wanted| self.in_force.is_empty() || wanted.is_empty())
     }
 
     /// Those topics to look up now; at least one where a change is due.
@@ -74,12 +69,12 @@ impl Subscription {
         self.looked_up.as_ref()
     }
 
-    /// What was looked up has been subscribed to.
-    pub(super) fn is_done(&mut self, now: Instant) {
-        if let Some(topics) = self.looked_up.take() {
-            self.in_force = topics;
-            self.changed = Some(now);
-        }
+    /// Topics have been subscribed to.
+    pub(super) fn is_done(&mut self, topics: BTreeSet<String>, now: Instant) {
+        self.wanted.take_if(|wanted| *wanted == topics);
+        self.looked_up = None;
+        self.in_force = topics;
+        self.changed = Some(now);
     }
 }
 
@@ -96,7 +91,7 @@ mod tests {
         let mut subscription = Subscription::default();
         subscription.want(&topics(names));
         assert_eq!(subscription.at_once(), Some(&topics(names)));
-        subscription.is_done(now);
+        subscription.is_done(topics(names), now);
         assert_eq!(subscription.at_once(), None);
         assert_eq!(subscription.latest(), &topics(names));
         assert_eq!(subscription.begin_look_up(now + REST), None);
@@ -113,7 +108,7 @@ mod tests {
         assert_eq!(subscription.begin_look_up(begun + REST / 2), None);
         assert_eq!(subscription.begin_look_up(begun + REST), Some(vec!["c".to_owned()]));
         assert_eq!(subscription.looked_up(), Some(&topics(&["a", "c"])));
-        subscription.is_done(begun + REST);
+        subscription.is_done(topics(&["a", "c"]), begun + REST);
         subscription.want(&topics(&["c"]));
         assert_eq!(subscription.begin_look_up(begun + REST * 3 / 2), None);
         assert_eq!((subscription.looked_up(), subscription.latest()), (None, &topics(&["c"])));
@@ -131,7 +126,7 @@ mod tests {
             (subscription.looked_up(), subscription.latest()),
             (Some(&topics(&["a", "b"])), &topics(&["b", "c"]))
         );
-        subscription.is_done(begun + REST * 2);
+        subscription.is_done(topics(&["a", "b"]), begun + REST * 2);
         assert_eq!(subscription.begin_look_up(begun + REST * 3), Some(vec!["c".to_owned()]));
     }
 
@@ -143,8 +138,9 @@ mod tests {
         subscription.begin_look_up(begun + REST);
         subscription.want(&topics(&[]));
         assert_eq!(subscription.at_once(), Some(&topics(&[])));
-        subscription.is_done(begun + REST);
-        assert_eq!(subscription.latest(), &topics(&[]));
+        assert_eq!(subscription.at_once(), Some(&topics(&[])), "it is there until it is done");
+        subscription.is_done(topics(&[]), begun + REST);
+        assert_eq!((subscription.latest(), subscription.looked_up()), (&topics(&[]), None));
     }
 
     #[test]
@@ -154,7 +150,7 @@ mod tests {
         subscription.want_again();
         assert_eq!(subscription.begin_look_up(begun + REST), Some(vec!["a".to_owned()]), "it may be any of them");
         assert_eq!(subscription.looked_up(), Some(&topics(&["a", "b"])));
-        subscription.is_done(begun + REST);
+        subscription.is_done(topics(&["a", "b"]), begun + REST);
         subscription.want(&topics(&["c"]));
         subscription.want_again();
         assert_eq!(subscription.latest(), &topics(&["c"]));
