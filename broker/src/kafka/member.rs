@@ -154,14 +154,16 @@ impl Member {
         if let Some(topics) = self.subscription.at_once().cloned() {
             return self.subscribe_to(topics, now);
         }
+        if self.lookup.as_ref().is_some_and(|lookup| !lookup.is_finished()) {
+            return Ok(());
+        }
         if let Some(topics) = self.subscription.begin_look_up(now) {
             self.lookup = self.look_up(topics);
-        }
-        if self.lookup.as_ref().is_some_and(|lookup| !lookup.is_finished()) || !self.is_in_group() {
             return Ok(());
         }
         let Some(topics) = self.subscription.looked_up().cloned() else { return Ok(()) };
-        self.subscribe_to(topics, now)
+        // Asked last: librdkafka's main thread answers it, which may be at work.
+        if self.is_in_group() { self.subscribe_to(topics, now) } else { Ok(()) }
     }
 
     fn subscribe_to(&mut self, topics: BTreeSet<String>, now: Instant) -> Result<(), Error> {

@@ -191,7 +191,9 @@ impl Intake {
         self.bells.take(&mut rung);
         rung.drain(..).for_each(|number| self.enqueue(number));
         self.rung = rung;
-        let half = batch.len() + limits.records_max.saturating_sub(batch.len()) / 2;
+        let half = |has: usize, max: usize| has + max.saturating_sub(has).div_ceil(2);
+        let (half_records, half_bytes) =
+            (half(batch.len(), limits.records_max), half(batch.bytes_len(), limits.bytes_max));
         self.ready.begin();
         // Each that is ready now has a turn with an equal share; what is left of the room is for the turns after that.
         let (mut turns, mut share) = (0, 0);
@@ -201,7 +203,9 @@ impl Intake {
                 let equal = (limits.records_max - batch.len()) / turns.max(1);
                 share = equal.max(limits.records_max / TURNS_MAX).max(1);
             }
-            let Some(number) = self.ready.next(batch.len() < half) else { return };
+            let Some(number) = self.ready.next(batch.len() < half_records && batch.bytes_len() < half_bytes) else {
+                return;
+            };
             turns -= 1;
             let Some(source) = self.by_number.get_mut(&number) else { continue };
             source.queued = false;

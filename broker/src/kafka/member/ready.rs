@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 /// Those that had nothing come before those that have more than their turns took, so that an event of a quiet queue does
-/// not wait for a round of all full ones (the new and the old flows of RFC 8290); but these have half of each batch.
+/// not wait for a round of all full ones (the new and the old flows of RFC 8290); but these have half of each batch, and the first
+/// turn of a batch where they had none in the one before: a batch may have room for one.
 #[derive(Default)]
 pub(super) struct Ready {
     /// They had nothing, and have had no turn since.
@@ -12,6 +13,10 @@ pub(super) struct Ready {
     waiting: VecDeque<u64>,
     /// Those of them, from the front, that wait since before this batch.
     before: usize,
+    /// They had no turn in this batch yet.
+    passed_over: bool,
+    /// They have the next turn.
+    owed: bool,
 }
 
 impl Ready {
@@ -35,16 +40,21 @@ impl Ready {
     /// A batch begins.
     pub(super) fn begin(&mut self) {
         self.before = self.waiting.len();
+        self.owed = self.passed_over;
+        self.passed_over = self.before > 0;
     }
 
     /// Whose turn it is.
     pub(super) fn next(&mut self, fresh_first: bool) -> Option<u64> {
-        if (fresh_first || self.before == 0)
+        let owed = std::mem::take(&mut self.owed) && self.before > 0;
+        if !owed
+            && (fresh_first || self.before == 0)
             && let Some(number) = self.fresh.pop_front()
         {
             return Some(number);
         }
         self.before = self.before.saturating_sub(1);
+        self.passed_over = false;
         self.waiting.pop_front().or_else(|| self.fresh.pop_front())
     }
 }
@@ -93,6 +103,19 @@ mod tests {
         assert_eq!(batch(&mut ready, 4), [10, 11, 1, 2]);
         // They have had theirs before those that came later have a second one.
         assert_eq!(batch(&mut ready, 20), [12, 13, 14, 15, 16, 17, 18, 19, 3, 4, 10, 11, 1, 2, 12, 13, 14, 15, 16, 17]);
+    }
+
+    #[test]
+    fn where_a_batch_has_room_for_one_they_take_turns() {
+        let mut ready = Ready::default();
+        (1..=2).for_each(|number| ready.arrive(number));
+        batch(&mut ready, 2);
+        (10..=12).for_each(|number| ready.arrive(number));
+        let mut turn = || {
+            ready.begin();
+            ready.next(true).inspect(|number| ready.wait(*number))
+        };
+        assert_eq!([turn(), turn(), turn(), turn()], [10, 1, 11, 2].map(Some));
     }
 
     #[test]
