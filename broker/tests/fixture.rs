@@ -83,13 +83,7 @@ impl Fixture {
     }
 
     pub fn ensure(&self, topic: &str, partitions: u32, retention: Retention) {
-        self.wait(self.broker.ensure_topics(&[TopicSpec {
-            name: topic.to_owned(),
-            partitions,
-            retention,
-            record_bytes_max: None,
-        }]))
-        .unwrap();
+        self.wait(self.broker.ensure_topics(&[spec(topic, partitions, retention)])).unwrap();
     }
 
     /// Makes a topic.
@@ -97,6 +91,14 @@ impl Fixture {
         let topic = self.name(name);
         self.ensure(&topic, partitions, Retention::Default);
         topic
+    }
+
+    /// Makes topics with one request, named by a prefix and their number.
+    pub fn topics(&self, prefix: &str, count: usize, partitions: u32) -> Vec<String> {
+        let names: Vec<String> = (0..count).map(|number| self.name(&format!("{prefix}{number}"))).collect();
+        let specs: Vec<TopicSpec> = names.iter().map(|name| spec(name, partitions, Retention::Default)).collect();
+        self.wait(self.broker.ensure_topics(&specs)).unwrap();
+        names
     }
 
     /// Appends in one call; all must go well.
@@ -275,4 +277,8 @@ pub fn next_offsets(seen: &[Seen]) -> jobico_broker::Positions {
         *next = (*next).max(seen.offset + 1);
     }
     positions
+}
+
+fn spec(topic: &str, partitions: u32, retention: Retention) -> TopicSpec {
+    TopicSpec { name: topic.to_owned(), partitions, retention, record_bytes_max: None }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jobico_broker::{Cause, Lag, Positions, Retention, TopicPartition, TopicSpec};
+use jobico_broker::{Cause, Lag, Positions, TopicPartition};
 
 use crate::fixture::{Fixture, gather, partition, settle, until};
 
@@ -42,14 +42,7 @@ pub fn lag_of_a_topic_that_does_not_exist_is_an_error(log: &Fixture) {
 }
 
 pub fn lag_of_many_topics_at_once_has_each_of_their_partitions(log: &Fixture) {
-    let names: Vec<String> = (0..30).map(|number| log.name(&format!("many-{number}"))).collect();
-    let spec = |name: &String| TopicSpec {
-        name: name.clone(),
-        partitions: 2,
-        retention: Retention::Default,
-        record_bytes_max: None,
-    };
-    log.wait(log.broker.ensure_topics(&names.iter().map(spec).collect::<Vec<_>>())).unwrap();
+    let names = log.topics("many-", 30, 2);
     log.put_range(&names[17], 0..5);
     let lag = log.wait(log.broker.lag(&log.name("group"), &names)).unwrap();
     let found: BTreeSet<(&str, i32)> = lag.iter().map(|lag| (&*lag.partition.topic, lag.partition.partition)).collect();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use jobico_broker::{Batch, Consumer, GatherLimits, Retention, TopicSpec};
+use jobico_broker::{Batch, Consumer, GatherLimits};
 
 use crate::fixture::{ANY, Fixture, Kind, Seen, gather, numbers, record, set, turn, until, values};
 
@@ -47,14 +47,7 @@ fn ten_thousand_topics_cost_a_batch_no_more_than_one() {
     const TOPICS: usize = 10_000;
     for kind in LOGS {
         let log = Fixture::new(kind);
-        let topics: Vec<_> = (0..TOPICS).map(|number| log.name(&format!("t{number}"))).collect();
-        let spec = |name: &String| TopicSpec {
-            name: name.clone(),
-            partitions: 4,
-            retention: Retention::Default,
-            record_bytes_max: None,
-        };
-        log.wait(log.broker.ensure_topics(&topics.iter().map(spec).collect::<Vec<_>>())).unwrap();
+        let topics = log.topics("t", TOPICS, 4);
         let mut members = [log.join("group", &[]), log.join("group", &[])];
         for member in &mut members {
             member.subscribe(&topics.iter().cloned().collect()).unwrap();

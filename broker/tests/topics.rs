@@ -9,14 +9,7 @@ use rand::{RngCore, SeedableRng};
 use crate::fixture::{ANY, Fixture, TURN, gather, numbers, settle, turn, until, values};
 
 pub fn a_topic_can_be_written_and_read_once_it_is_ensured(log: &Fixture) {
-    let topics: Vec<_> = (0..10).map(|number| log.name(&format!("many{number}"))).collect();
-    let spec = |name: &String| TopicSpec {
-        name: name.clone(),
-        partitions: 2,
-        retention: Retention::Default,
-        record_bytes_max: None,
-    };
-    log.wait(log.broker.ensure_topics(&topics.iter().map(spec).collect::<Vec<_>>())).unwrap();
+    let topics = log.topics("many", 10, 2);
     for topic in &topics {
         log.put_range(topic, 0..2);
         log.expect_values(topic, ["0", "1"]);

@@ -31,7 +31,10 @@ pub(super) fn partition_counts<C: ConsumerContext>(
 ) -> Result<BTreeMap<String, i32>, Error> {
     let look_up = |topic: Option<&str>| consumer.fetch_metadata(topic, wait).map_err(retriable(LOOK_UP));
     if topics.len() <= SINGLY_MAX {
-        let one = |name: &String| partition_count(name, look_up(Some(name))?.topics().first());
+        let one = |name: &String| {
+            let answer = look_up(Some(name))?;
+            partition_count(name, answer.topics().iter().find(|topic| topic.name() == name))
+        };
         return topics.iter().map(one).collect();
     }
     let all = look_up(None)?;
