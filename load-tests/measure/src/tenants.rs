@@ -72,7 +72,7 @@ pub fn measure(lab: &Lab, on: On, report: &mut Report) -> Result<(), Failure> {
         flags.extend(["--kafka", lab.cluster.bootstrap()]);
     }
     let start = || lab.start_whole(&folder, &flags);
-    let first = FIRST_EVENTS.min(count);
+    let sample = FIRST_EVENTS.min(count);
 
     let process = start()?;
     let whole = Whole::of(lab, &process)?;
@@ -80,12 +80,12 @@ pub fn measure(lab: &Lab, on: On, report: &mut Report) -> Result<(), Failure> {
     whole.deploy(count)?;
     say(&format!("{count} tenants deployed in {:.0} s", begun.elapsed().as_secs_f64()));
     std::thread::sleep(SETTLING);
-    let of_deployed = process.usage()?;
-    let fresh = whole.first_events(0..first)?;
+    let deployed = process.usage()?;
+    let first = whole.first_events(0..sample)?;
     let begun = Instant::now();
-    whole.event_of_each(first..count)?;
+    whole.event_of_each(sample..count)?;
     say(&format!("an event of each in {:.0} s", begun.elapsed().as_secs_f64()));
-    let of_used = process.usage()?;
+    let used = process.usage()?;
     let idle = idle(&process)?;
     drop((whole, process));
 
@@ -96,47 +96,67 @@ pub fn measure(lab: &Lab, on: On, report: &mut Report) -> Result<(), Failure> {
     // One that is not measured waits for the workers to have their partitions.
     whole.first_events(count - 1..count)?;
     std::thread::sleep(SETTLING);
-    let after_start = whole.first_events(0..first)?;
-    let of_restarted = process.usage()?;
+    let first_restarted = whole.first_events(0..sample)?;
+    let restarted = process.usage()?;
 
-    let tenants = format!("{count} tenants with a function each{log}");
+    let found = Found { deployed, used, restarted, restart, idle, first, first_restarted };
+    add(report, id, &format!("{count} tenants with a function each{log}"), &found);
+    Ok(())
+}
+
+/// What was measured.
+struct Found {
+    deployed: Usage,
+    /// After an event of each.
+    used: Usage,
+    restarted: Usage,
+    /// From start to listening.
+    restart: Duration,
+    /// Percent of a core.
+    idle: f64,
+    /// ms, each.
+    first: Vec<f64>,
+    first_restarted: Vec<f64>,
+}
+
+/// Adds it to the report.
+fn add(report: &mut Report, id: &str, tenants: &str, found: &Found) {
     let mib = |usage: &Usage| vec![usage.resident_bytes as f64 / f64::from(1 << 20)];
     report.figure(
         &format!("{id}-resident-deployed"),
         &format!("{tenants}: resident memory, deployed"),
         "MiB",
-        mib(&of_deployed),
+        mib(&found.deployed),
     );
     report.figure_at_most(
         &format!("{id}-resident"),
         "the same, after an event of each",
         "MiB",
-        mib(&of_used),
+        mib(&found.used),
         RESIDENT_MAX,
     );
-    report.figure(&format!("{id}-resident-restarted"), "the same, after a restart", "MiB", mib(&of_restarted));
-    report.figure(&format!("{id}-start"), "the same: from start to listening", "s", vec![restart.as_secs_f64()]);
+    report.figure(&format!("{id}-resident-restarted"), "the same, after a restart", "MiB", mib(&found.restarted));
+    report.figure(&format!("{id}-start"), "the same: from start to listening", "s", vec![found.restart.as_secs_f64()]);
     report.figure_at_most(
         &format!("{id}-idle"),
         "the same, nothing to do: CPU time",
         "% of a core",
-        vec![idle],
+        vec![found.idle],
         IDLE_MAX,
     );
     for (name, what, times) in [
-        ("first", "the same: first event of a function, HTTP request to stored result", fresh),
-        ("first-restarted", "the same after a restart", after_start),
+        ("first", "the same: first event of a function, HTTP request to stored result", &found.first),
+        ("first-restarted", "the same after a restart", &found.first_restarted),
     ] {
-        report.figure(&format!("{id}-{name}-p50"), &format!("{what}, median"), "ms", vec![quantile(&times, 0.5)]);
+        report.figure(&format!("{id}-{name}-p50"), &format!("{what}, median"), "ms", vec![quantile(times, 0.5)]);
         report.figure_at_most(
             &format!("{id}-{name}-p99"),
             &format!("{what}, p99"),
             "ms",
-            vec![quantile(&times, 0.99)],
+            vec![quantile(times, 0.99)],
             FIRST_MAX,
         );
     }
-    Ok(())
 }
 
 /// The module of a tenant: the example's, and a custom section with the tenant's number.
