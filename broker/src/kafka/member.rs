@@ -157,7 +157,7 @@ impl Member {
         if self.lookup.as_ref().is_some_and(|lookup| !lookup.is_finished()) {
             return Ok(());
         }
-        if let Some(topics) = self.subscription.begin_look_up(now) {
+        if let Some(topics) = self.subscription.begin_look_up(now).filter(|topics| !topics.is_empty()) {
             self.lookup = self.look_up(topics);
             return Ok(());
         }

@@ -50,18 +50,16 @@ impl Subscription {
         self.wanted.as_ref().filter(|wanted| self.in_force.is_empty() || wanted.is_empty())
     }
 
-    /// Those topics to look up now; at least one where a change is due.
+    /// Where a change is due: the topics to look up before it, none where it only takes some away.
     pub(super) fn begin_look_up(&mut self, now: Instant) -> Option<Vec<String>> {
         let has_rested = self.changed.is_none_or(|changed| now.saturating_duration_since(changed) >= REST);
         if self.looked_up.is_some() || !has_rested {
             return None;
         }
         let wanted = self.wanted.take()?;
-        let mut topics: Vec<String> = wanted.difference(&self.in_force).cloned().collect();
-        if topics.is_empty() {
-            // The same again, because of one of them.
-            topics.extend(wanted.iter().cloned());
-        }
+        // The same again, because of one of them; or those that are new.
+        let is_again = wanted == self.in_force;
+        let topics = wanted.iter().filter(|topic| is_again || !self.in_force.contains(*topic)).cloned().collect();
         self.looked_up = Some(wanted);
         Some(topics)
     }
@@ -130,6 +128,15 @@ mod tests {
         );
         subscription.is_done(topics(&["a", "b"]), begun + REST * 2);
         assert_eq!(subscription.begin_look_up(begun + REST * 3), Some(vec!["c".to_owned()]));
+    }
+
+    #[test]
+    fn what_is_taken_away_is_not_looked_up() {
+        let begun = Instant::now();
+        let mut subscription = subscribed(&["a", "b"], begun);
+        subscription.want(&topics(&["b"]));
+        assert_eq!(subscription.begin_look_up(begun + REST), Some(Vec::new()));
+        assert_eq!(subscription.looked_up(), Some(&topics(&["b"])));
     }
 
     #[test]
