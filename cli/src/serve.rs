@@ -123,6 +123,7 @@ async fn start(frame: &Frame, roles: &[Role], settings: Settings) -> Result<Runn
 
     let broker = log::open(&common)?;
     running.log = broker.describe();
+    log::watch(frame, broker.clone());
     let mut artifacts = Artifacts::from_registry(&settings.registry, common.data_dir.join("cache"));
     if roles.contains(&Role::Registry) {
         let started =

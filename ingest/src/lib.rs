@@ -24,7 +24,6 @@ pub mod verdict;
 mod answer;
 mod error;
 
-mod log;
 mod metrics;
 
 use std::net::SocketAddr;
@@ -48,8 +47,7 @@ pub async fn start(
 ) -> Result<SocketAddr, BoxError> {
     let bound = Bound::new("ingest", config.addr).await?;
     let address = bound.address();
-    let ingest = server::Ingest::new(frame, config, broker.clone(), catalog)?;
-    log::watch(frame, broker);
+    let ingest = server::Ingest::new(frame, config, broker, catalog)?;
     frame.tasks.spawn("ingest", bound.serve(server::router(ingest), frame.tasks.stop_token()));
     Ok(address)
 }

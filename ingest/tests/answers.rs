@@ -140,15 +140,3 @@ async fn other_methods_are_told_which_are_allowed() {
     posted.is_problem(405, "POST");
     assert_eq!(posted.headers["allow"], "GET,HEAD");
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_log_that_answers_makes_it_ready() {
-    let stage = Stage::embedded().start().await;
-    let ready = async {
-        while !stage.frame.health.is_ready() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(crate::stage::PATIENCE, ready).await.unwrap();
-    assert!(stage.frame.health.report().components.contains_key("log"));
-}

@@ -255,11 +255,4 @@ async fn without_a_kafka_it_answers_that_nothing_is_certain() {
     answer.is_problem(503, "acknowledged 0 of 1 events");
     assert_eq!(answer.headers["retry-after"], "5");
     assert_eq!((indices(&answer.json["stored"]).len(), indices(&answer.json["uncertain"])), (0, vec![0]));
-    let known_to_fail = async {
-        while stage.frame.health.report().components["log"] == "starting" {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(crate::stage::PATIENCE, known_to_fail).await.unwrap();
-    assert!(!stage.frame.health.is_ready());
 }

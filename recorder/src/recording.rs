@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use jobico_broker::{Batch, Broker, Class, Consumer, Error, GatherLimits, Membership};
 use jobico_catalog::Handle;
+use jobico_service::backoff::{self, Backoff};
 use jobico_service::health::Component;
 use jobico_service::{BoxError, chain};
 use tokio_util::sync::CancellationToken;
@@ -41,7 +42,7 @@ const GATHER_WAIT: Duration = Duration::from_millis(100);
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 /// The longest wait after an error.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// While it waits, a recorder looks this often for a stop, and keeps its place in the group.
+/// While it waits for the store, a recorder keeps its place in the group this often.
 const WAIT_STEP: Duration = Duration::from_millis(100);
 
 /// What records one kind: results or logs.
@@ -80,7 +81,7 @@ impl<K: Kind> Recording<K> {
     /// # Errors
     /// None today; the signature is that of a task.
     pub fn run(self) -> Result<(), BoxError> {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new(BACKOFF_MIN, BACKOFF_MAX);
         while !self.stop.is_cancelled() {
             match self.broker.join(&self.membership()) {
                 Ok(mut member) => match self.work(&mut *member, &mut backoff) {
@@ -92,7 +93,7 @@ impl<K: Kind> Recording<K> {
                 },
                 Err(error) => self.health.failing(&error),
             }
-            self.wait(backoff.next());
+            backoff::sleep(&self.stop, backoff.after_error());
         }
         Ok(())
     }
@@ -114,7 +115,11 @@ impl<K: Kind> Recording<K> {
                     backoff.reset();
                 }
                 Err(error) => {
-                    self.health.failing(&error);
+                    tracing::warn!(kind = K::NAME, %error, "a batch is given up and recorded again");
+                    // The first alone says little: any rebalance that meets a commit makes one.
+                    if backoff.errors() > 0 {
+                        self.health.failing(&error);
+                    }
                     // Records that were gathered and not committed come again.
                     let back = match error.class {
                         Class::Fatal => Err(error),
@@ -123,7 +128,7 @@ impl<K: Kind> Recording<K> {
                     if let Err(error) = back {
                         return End::Broken(error);
                     }
-                    self.wait(backoff.next());
+                    backoff::sleep(&self.stop, backoff.after_error());
                 }
             }
         }
@@ -183,7 +188,7 @@ impl<K: Kind> Recording<K> {
 
     /// Writes rows, as often as it takes. False: the process stops before it was possible, and nothing is to be committed.
     fn write(&self, rows: Arc<[K::Row]>, member: &mut dyn Consumer, hold: &mut Hold) -> Result<bool, Error> {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::new(BACKOFF_MIN, BACKOFF_MAX);
         while !rows.is_empty() {
             let begun = Instant::now();
             match self.runtime.block_on(K::write(&*self.store, rows.clone())) {
@@ -198,7 +203,7 @@ impl<K: Kind> Recording<K> {
                     self.metrics.write_failures.with_label_values(&[K::NAME]).inc();
                 }
             }
-            let until = Instant::now() + backoff.next();
+            let until = Instant::now() + backoff.after_error();
             while Instant::now() < until {
                 if self.stop.is_cancelled() {
                     return Ok(false);
@@ -208,47 +213,5 @@ impl<K: Kind> Recording<K> {
             }
         }
         Ok(true)
-    }
-
-    /// Waits, but not longer than until the stop.
-    fn wait(&self, wait: Duration) {
-        let until = Instant::now() + wait;
-        while !self.stop.is_cancelled() && Instant::now() < until {
-            std::thread::sleep(until.saturating_duration_since(Instant::now()).min(WAIT_STEP));
-        }
-    }
-}
-
-/// Waits that grow.
-#[derive(Debug, Default)]
-struct Backoff {
-    errors: u32,
-}
-
-impl Backoff {
-    fn next(&mut self) -> Duration {
-        /// Doublings that reach [`BACKOFF_MAX`].
-        const DOUBLINGS_MAX: u32 = 10;
-        let wait = BACKOFF_MIN.saturating_mul(1 << self.errors.min(DOUBLINGS_MAX)).min(BACKOFF_MAX);
-        self.errors = self.errors.saturating_add(1);
-        wait
-    }
-
-    fn reset(&mut self) {
-        self.errors = 0;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_grow_to_a_bound() {
-        let mut backoff = Backoff::default();
-        assert_eq!((backoff.next(), backoff.next()), (BACKOFF_MIN, BACKOFF_MIN * 2));
-        assert_eq!((0..100).map(|_| backoff.next()).max(), Some(BACKOFF_MAX));
-        backoff.reset();
-        assert_eq!(backoff.next(), BACKOFF_MIN);
     }
 }

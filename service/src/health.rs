@@ -1,5 +1,6 @@
 //! Whether a process can do its work, component by component.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -8,7 +9,10 @@ use serde::Serialize;
 
 /// The components of a process. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub struct Health(Arc<Mutex<BTreeMap<&'static str, State>>>);
+pub struct Health(Arc<Mutex<BTreeMap<Name, State>>>);
+
+/// A component's name.
+type Name = Cow<'static, str>;
 
 /// How a component does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +29,7 @@ pub enum State {
 #[derive(Debug, Clone)]
 pub struct Component {
     health: Health,
-    name: &'static str,
+    name: Name,
 }
 
 /// What `/readyz` answers.
@@ -34,7 +38,7 @@ pub struct Report {
     /// `ready` or `unready`.
     pub status: &'static str,
     /// Each component: `ready`, `starting`, or what is wrong.
-    pub components: BTreeMap<&'static str, String>,
+    pub components: BTreeMap<Name, String>,
     /// When it was asked, seconds since 1970.
     pub at: u64,
 }
@@ -42,8 +46,8 @@ pub struct Report {
 impl Health {
     /// Adds a component, which is not ready yet.
     #[must_use]
-    pub fn component(&self, name: &'static str) -> Component {
-        let component = Component { health: self.clone(), name };
+    pub fn component(&self, name: impl Into<Name>) -> Component {
+        let component = Component { health: self.clone(), name: name.into() };
         component.set(State::Starting);
         component
     }
@@ -56,7 +60,7 @@ impl Health {
         let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         Report {
             status: if ready { "ready" } else { "unready" },
-            components: states.iter().map(|(name, state)| (*name, state.to_string())).collect(),
+            components: states.iter().map(|(name, state)| (name.clone(), state.to_string())).collect(),
             at,
         }
     }
@@ -83,14 +87,14 @@ impl Component {
     fn set(&self, state: State) {
         let before = {
             let mut states = self.health.0.lock().unwrap_or_else(PoisonError::into_inner);
-            states.insert(self.name, state.clone())
+            states.insert(self.name.clone(), state.clone())
         };
         if before.as_ref() == Some(&state) {
             return;
         }
         match state {
-            State::Failing(why) => tracing::warn!(component = self.name, %why, "not ready"),
-            State::Ready => tracing::info!(component = self.name, "ready"),
+            State::Failing(why) => tracing::warn!(component = %self.name, %why, "not ready"),
+            State::Ready => tracing::info!(component = %self.name, "ready"),
             State::Starting => {}
         }
     }

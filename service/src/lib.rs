@@ -14,6 +14,7 @@ pub mod config;
 pub mod telemetry;
 pub mod trace;
 
+pub mod backoff;
 pub mod frame;
 pub mod health;
 mod metrics;
