@@ -1,6 +1,6 @@
 //! Records read in one go: their bytes lie in one buffer, which is used again for the next batch.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -120,6 +120,7 @@ impl Batch {
     pub fn retain(&mut self, keep: impl Fn(&str, i32) -> bool) {
         let topics = &self.topics;
         self.slots.retain(|slot| keep(&topics[slot.topic as usize], slot.partition));
+        self.free_unused();
     }
 
     /// Takes out the records of each partition from the offset on that stands in `from`.
@@ -129,6 +130,29 @@ impl Batch {
             .filter_map(|(at, offset)| Some(((*self.topic_index.get(&at.topic)?, at.partition), *offset)))
             .collect();
         self.slots.retain(|slot| from.get(&(slot.topic, slot.partition)).is_none_or(|from| slot.offset < *from));
+        self.free_unused();
+    }
+
+    /// Bytes of records that were taken out stay until all were: a batch from which everything is taken, time and again, must
+    /// not grow.
+    fn free_unused(&mut self) {
+        if self.slots.is_empty() {
+            self.clear();
+        }
+    }
+
+    /// The records of each partition from the offset on that stands in `from`, in a batch of their own.
+    #[must_use]
+    pub fn split(&self, from: &Positions) -> BTreeMap<TopicPartition, Batch> {
+        let mut parts: BTreeMap<TopicPartition, Batch> = BTreeMap::new();
+        for run in self.slots.chunk_by(|a, b| (a.topic, a.partition) == (b.topic, b.partition)) {
+            let at = TopicPartition { topic: self.topics[run[0].topic as usize].clone(), partition: run[0].partition };
+            let Some(from) = from.get(&at) else { continue };
+            let part = parts.entry(at).or_default();
+            let records = run.iter().filter(|slot| slot.offset >= *from).map(|slot| Record { batch: self, slot });
+            records.for_each(|record| part.push_record(&record));
+        }
+        parts
     }
 
     /// Adds a record of another batch.
@@ -242,6 +266,14 @@ impl<'a> Record<'a> {
         self.slot.value.as_ref().map(|range| self.batch.slice(range))
     }
 
+    /// Bytes of its key, value and headers.
+    #[must_use]
+    pub fn bytes_len(&self) -> usize {
+        let length = |range: &Option<Range<u32>>| range.as_ref().map_or(0, |range| range.len());
+        let headers = self.headers().map(|(name, value)| name.len() + value.len());
+        length(&self.slot.key) + length(&self.slot.value) + headers.sum::<usize>()
+    }
+
     /// Its headers, in order; a header without a value has an empty one.
     pub fn headers(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + Clone + use<'a> {
         let batch = self.batch;
@@ -301,6 +333,30 @@ mod tests {
         let at = |topic: &str, partition| TopicPartition { topic: topic.into(), partition };
         batch.cut(&Positions::from([(at("a", 0), 6), (at("b", 0), 0), (at("c", 0), 0)]));
         assert_eq!(batch.iter().map(|record| record.offset()).collect::<Vec<_>>(), [5, 9]);
+    }
+
+    #[test]
+    fn a_batch_from_which_all_is_taken_holds_no_bytes() {
+        let (mut cut, mut retained) = (batch(), batch());
+        cut.cut(&cut.first_offsets());
+        retained.retain(|_, _| false);
+        assert_eq!((cut.bytes_len(), retained.bytes_len()), (0, 0));
+    }
+
+    #[test]
+    fn split_has_what_cut_drops() {
+        let batch = batch();
+        let at = |topic: &str, partition| TopicPartition { topic: topic.into(), partition };
+        let parts = batch.split(&Positions::from([(at("a", 0), 6), (at("b", 0), 0), (at("b", 1), 0)]));
+        let flat = |part: &Batch| part.iter().map(|record| (record.topic().to_string(), record.offset())).collect();
+        let found: Vec<(i32, Vec<(String, i64)>)> = parts.iter().map(|(at, part)| (at.partition, flat(part))).collect();
+        assert_eq!(found, [(0, vec![("a".to_owned(), 6)]), (1, vec![("b".to_owned(), 9)])]);
+    }
+
+    #[test]
+    fn a_record_has_as_many_bytes_as_its_parts() {
+        let batch = batch();
+        assert_eq!(batch.iter().map(|record| record.bytes_len()).collect::<Vec<_>>(), [4, 0, 0]);
     }
 
     #[test]

@@ -301,6 +301,14 @@ pub trait Consumer: Send {
     /// are passed over.
     fn rewind(&mut self, positions: &Positions) -> Result<(), Error>;
 
+    /// Takes gathered records out of `batch` that have to wait, of each partition from the offset on that stands in `from`:
+    /// they come again, before what follows them. As [`Consumer::rewind`], but the log is not asked for what is in memory.
+    fn give_back(&mut self, batch: &mut Batch, from: &Positions) -> Result<(), Error> {
+        self.rewind(from)?;
+        batch.cut(from);
+        Ok(())
+    }
+
     /// Commits offsets on their own: what comes before them is done.
     ///
     /// # Errors

@@ -57,6 +57,7 @@ conformance! {
         a_paused_partition_is_held_back_and_loses_nothing,
         a_rewound_member_reads_again,
         rewinding_a_partition_of_another_is_passed_over,
+        what_is_given_back_comes_again_before_what_follows_it,
         a_subscription_that_changes_gives_back_what_it_no_longer_names;
     lag:
         lag_is_what_a_group_has_not_committed,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use jobico_broker::{Batch, GatherLimits, Positions};
+use jobico_broker::{Batch, Consumer, GatherLimits, Positions};
 
 use crate::fixture::{
     ANY, Fixture, PATIENCE, Seen, TURN, gather, next_offsets, numbers, partition, record, set, settle, turn, until,
@@ -136,6 +136,42 @@ pub fn a_rewound_member_reads_again(log: &Fixture) {
         seen.sort_by_key(|seen| (seen.partition, seen.offset));
     }
     assert_eq!(values(&seen), values(&again));
+}
+
+/// Adds what comes to a batch until it has so many records; their values.
+fn fill(member: &mut dyn Consumer, batch: &mut Batch, count: usize) -> Vec<String> {
+    let begun = Instant::now();
+    while batch.len() < count {
+        assert!(begun.elapsed() < PATIENCE, "{} of {count} records came", batch.len());
+        member.gather_more(batch, &ANY, TURN).unwrap();
+    }
+    batch.iter().map(|record| String::from_utf8(record.value().unwrap().to_vec()).unwrap()).collect()
+}
+
+pub fn what_is_given_back_comes_again_before_what_follows_it(log: &Fixture) {
+    let topic = log.topic("back", 1);
+    let at = partition(&topic, 0);
+    let from = |offset: i64| Positions::from([(at.clone(), offset)]);
+    let (mut member, mut batch) = (log.join("group", &[&topic]), Batch::new());
+    log.put_range(&topic, 0..10);
+    assert_eq!(fill(&mut *member, &mut batch, 10), numbers(0..10));
+    // As where an event waits for its time, and all that stands behind it.
+    member.pause(std::slice::from_ref(&at)).unwrap();
+    member.give_back(&mut batch, &from(4)).unwrap();
+    log.put_range(&topic, 10..12);
+    member.gather_more(&mut batch, &ANY, TURN).unwrap();
+    assert_eq!(batch.next_offsets(), from(4));
+    member.resume(std::slice::from_ref(&at)).unwrap();
+    assert_eq!(fill(&mut *member, &mut batch, 12), numbers(0..12));
+    // Some, and then some of what stands before it.
+    member.give_back(&mut batch, &from(8)).unwrap();
+    member.give_back(&mut batch, &from(2)).unwrap();
+    assert_eq!(fill(&mut *member, &mut batch, 12), numbers(0..12));
+    // Who goes back further has it once.
+    member.give_back(&mut batch, &from(5)).unwrap();
+    member.rewind(&from(1)).unwrap();
+    batch.cut(&from(1));
+    assert_eq!(fill(&mut *member, &mut batch, 12), numbers(0..12));
 }
 
 pub fn rewinding_a_partition_of_another_is_passed_over(log: &Fixture) {

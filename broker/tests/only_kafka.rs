@@ -258,6 +258,29 @@ fn a_topic_made_after_it_was_subscribed_to_is_read_within_two_seconds() {
 }
 
 #[test]
+fn a_member_none_of_whose_topics_exists_reads_others_once_it_is_made_anew() {
+    let scene = Scene::new("nowhere");
+    let mut consumer = scene.consumer(&format!("{}.missing", scene.name));
+    let there = scene.topic("there", 1);
+    scene.append(&there, 0..3);
+    consumer.gather(&mut Batch::new(), &LIMITS, Duration::from_secs(1)).unwrap();
+    let topics = BTreeSet::from([there]);
+    consumer.subscribe(&topics).unwrap();
+    let (begun, mut batch) = (Instant::now(), Batch::new());
+    let error = loop {
+        assert!(begun.elapsed() < PATIENCE, "it waits for ever");
+        if let Err(error) = consumer.gather(&mut batch, &LIMITS, Duration::from_millis(100)) {
+            break error;
+        }
+    };
+    assert_eq!((error.class, batch.len()), (Class::Fatal, 0), "{error}");
+    drop(consumer);
+    let mut anew = scene.kafka.join(&scene.membership()).unwrap();
+    anew.subscribe(&topics).unwrap();
+    assert_eq!(gather(&mut *anew, 3), numbers(0..3));
+}
+
+#[test]
 fn a_topic_just_made_is_read_within_two_seconds_of_the_subscription() {
     let scene = Scene::new("quick");
     let old = scene.topic("old", 1);

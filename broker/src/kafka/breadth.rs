@@ -2,8 +2,9 @@
 //!
 //! - What is fetched ahead is bounded by partition and not in all: after a time in which nobody read, all of them may be full at
 //!   once. Members with many topics have less of each.
-//! - A fetch waits for records of all partitions, and holds back what is asked for over the same connection meanwhile: a topic to
-//!   look up, a partition that was just assigned. Where few are asked for, it may be asked more often.
+//! - A fetch waits for records, and until it is answered there is no other: a partition that had enough ahead when it was sent is
+//!   not in it, and may run out; a topic to look up or a partition that was just assigned waits behind it. Where partitions are
+//!   few, fetches are cheap, and wait less.
 //! - All topics are looked up anew from time to time, which takes librdkafka a time that grows with their number's square.
 //!   Members with many topics look less often.
 
@@ -17,16 +18,17 @@ const TOPICS_FREE: usize = 40;
 const MESSAGES_MAX: usize = 10_000;
 /// And at least: what a round trip to the broker is worth.
 const MESSAGES_MIN: usize = 200;
-/// Compressed bytes of a partition in one fetch: librdkafka's default, and what keeps a worker busy with a single queue.
-const BYTES_MAX: usize = 1 << 20;
+/// Compressed bytes of a partition in one fetch: some thousand small events, which keep a worker busy with a single queue.
+const BYTES_MAX: usize = 128 << 10;
 /// The least: about a producer's batch.
 const BYTES_MIN: usize = 64 << 10;
 /// A topic that did not exist when it was first named, or that grew, is seen after this at the latest.
 const LOOKED_UP_EVERY_MIN: Duration = Duration::from_secs(1);
 /// And after this where topics are many.
 const LOOKED_UP_EVERY_MAX: Duration = Duration::from_secs(10);
-/// How long a fetch waits for records.
-const FETCH_WAIT_MIN: Duration = Duration::from_millis(100);
+/// How long a fetch waits for records. While it does, nothing else is fetched: of a partition that had enough ahead when it was
+/// sent, a worker may run out meanwhile.
+const FETCH_WAIT_MIN: Duration = Duration::from_millis(20);
 /// librdkafka's default.
 const FETCH_WAIT_MAX: Duration = Duration::from_millis(500);
 /// A member whose topics have become so many times as many as it was made for is made anew.
@@ -83,9 +85,9 @@ mod tests {
 
     #[test]
     fn many_topics_share_what_few_have_and_each_keeps_a_little() {
-        assert_eq!([0, 1, 40].map(Breadth::of), [breadth(10_000, 1 << 20, 1, 100); 3]);
-        assert_eq!(Breadth::of(80), breadth(5_000, 512 << 10, 2, 200));
-        assert_eq!(Breadth::of(400), breadth(1_000, (1 << 20) / 10, 10, 500));
+        assert_eq!([0, 1, 40].map(Breadth::of), [breadth(10_000, 128 << 10, 1, 20); 3]);
+        assert_eq!(Breadth::of(80), breadth(5_000, 64 << 10, 2, 40));
+        assert_eq!(Breadth::of(400), breadth(1_000, 64 << 10, 10, 200));
         assert_eq!([2_000, 10_000].map(Breadth::of), [breadth(200, 64 << 10, 10, 500); 2]);
     }
 

@@ -25,6 +25,11 @@ impl Failure {
         Self { code, message, fatal: false, abortable: false, retriable: false }
     }
 
+    /// The same, of a topic that it is about.
+    pub(super) fn of(self, topic: &str) -> Self {
+        Self { message: format!("{topic}: {}", self.message), ..self }
+    }
+
     /// What the caller has to do. `otherwise` is for errors that say nothing of it.
     pub(super) fn class(self, operation: &'static str, otherwise: Class) -> Error {
         let cause = cause(self.code);

@@ -33,6 +33,9 @@ const CONTROL_EVENTS_MAX: usize = 64;
 /// How long a member whose subscription changed waits for what its group makes of that. The group's next generation is most often
 /// there by then, and a batch that was begun in the one before could not be committed any more.
 const SETTLING_MAX: Duration = Duration::from_millis(100);
+/// How long a change may wait for the group to take the member in. A member none of whose topics exists (any more) is in no
+/// group; one whose broker is away comes back sooner than this, once it can.
+const OUTSIDE_MAX: Duration = Duration::from_secs(15);
 /// How long topics may take to be looked up before they are subscribed to.
 const LOOK_UP_MAX: Duration = Duration::from_secs(2);
 /// How long a seek may take in librdkafka, which answers it without the broker.
@@ -41,6 +44,8 @@ const SEEK_MAX: Duration = Duration::from_secs(5);
 const SUBSCRIBE: &str = "subscribe";
 /// See [`Consumer::standing`].
 const STANDING_MAX: Duration = Duration::from_secs(1);
+/// The same of a member that subscribes to nothing: it is made to ask, and has to connect first.
+const STRANGERS_STANDING_MAX: Duration = Duration::from_secs(10);
 
 /// A member of a group.
 pub(super) struct Member {
@@ -163,7 +168,16 @@ impl Member {
         }
         let Some(topics) = self.subscription.looked_up().cloned() else { return Ok(()) };
         // Asked last: librdkafka's main thread answers it, which may be at work.
-        if self.is_in_group() { self.subscribe_to(topics, now) } else { Ok(()) }
+        if self.is_in_group() {
+            return self.subscribe_to(topics, now);
+        }
+        match self.subscription.overdue(now) {
+            Some(overdue) if overdue > OUTSIDE_MAX => {
+                let message = format!("the group has not taken this member in for {} s", OUTSIDE_MAX.as_secs());
+                Err(Error::new(Class::Fatal, Cause::Other, SUBSCRIBE, message))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn subscribe_to(&mut self, topics: BTreeSet<String>, now: Instant) -> Result<(), Error> {
@@ -266,7 +280,9 @@ impl Consumer for Member {
     }
 
     fn standing(&mut self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Standing>, Error> {
-        let standings = offsets::standing(self.consumer(), partitions, MOVED, STANDING_MAX)?;
+        let is_stranger = self.subscription.latest().is_empty();
+        let wait = if is_stranger { STRANGERS_STANDING_MAX } else { STANDING_MAX };
+        let standings = offsets::standing(self.consumer(), partitions, MOVED, wait)?;
         for (at, standing) in &standings {
             if let Standing::At(offset) | Standing::Moved(offset) = standing {
                 self.intake.begins_at(at, *offset);
@@ -304,6 +320,14 @@ impl Consumer for Member {
             self.rewinds.remove(partition);
         }
         self.seek(&owned)
+    }
+
+    fn give_back(&mut self, batch: &mut Batch, from: &Positions) -> Result<(), Error> {
+        if !self.intake.take_back(batch, from) {
+            self.rewind(from)?;
+        }
+        batch.cut(from);
+        Ok(())
     }
 
     fn commit_offsets(&mut self, positions: &Positions) -> Result<(), Error> {

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::types::{RDKafka, RDKafkaRespErr};
 
 use super::error::Failure;
@@ -57,6 +58,13 @@ pub(super) fn known_end<C: ClientContext>(consumer: &Client<C>, topic: &str, par
         sys::rd_kafka_get_watermark_offsets(pointer(consumer), topic.as_ptr(), partition, &raw mut low, &raw mut high)
     };
     (code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+}
+
+/// Whether the broker may have a record that could not be delivered: it was sent, and no answer came.
+pub(super) fn may_be_stored(record: &BorrowedMessage<'_>) -> bool {
+    // SAFETY: the message is alive as long as the reference, and the call only reads it.
+    let status = unsafe { sys::rd_kafka_message_status(record.ptr()) };
+    status != sys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED
 }
 
 /// Adds servers from which to learn the cluster's brokers: how many of them the client knows now.

@@ -1,9 +1,11 @@
 //! A producer whose records are waited for all at once: what is sent and acknowledged below a transaction.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
+use rdkafka::Message as _;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext};
@@ -40,9 +42,12 @@ struct Client {
     producer: Arc<BaseProducer<Deliveries>>,
 }
 
-/// The first delivery since [`Outbox::begin`] that failed, and why. Those that go well are not reported.
+/// Deliveries since [`Outbox::begin`] that failed. Those that go well are not reported.
 pub(super) struct Deliveries {
+    /// Why the first of them did.
     failed: Mutex<Option<Failure>>,
+    /// Whether the broker may have stored one of them all the same, its answer lost.
+    in_doubt: AtomicBool,
     lifeline: Lifeline,
 }
 
@@ -67,11 +72,14 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result {
+        if let Err((error, record)) = result {
+            if native::may_be_stored(record) {
+                self.in_doubt.store(true, Ordering::Relaxed);
+            }
             let mut failed = self.failed();
             // One failure makes librdkafka purge the rest; what is purged says nothing of the cause.
             if failed.as_ref().is_none_or(|first| matches!(first.code, Code::PurgeQueue | Code::PurgeInflight)) {
-                *failed = Some(error.clone().into());
+                *failed = Some(Failure::from(error.clone()).of(record.topic()));
             }
         }
     }
@@ -80,7 +88,8 @@ impl ProducerContext for Deliveries {
 impl Outbox {
     /// Makes the producer; it connects by itself.
     pub(super) fn new(operation: &'static str, settings: &Settings, config: &ClientConfig) -> Result<Self, Error> {
-        let context = Deliveries { failed: Mutex::default(), lifeline: Lifeline::new(settings.servers()) };
+        let in_doubt = AtomicBool::new(false);
+        let context = Deliveries { failed: Mutex::default(), in_doubt, lifeline: Lifeline::new(settings.servers()) };
         let producer = config.create_with_context(context).map_err(unusable(operation))?;
         let client = Client { sender: Sender::default(), producer: Arc::new(producer) };
         Ok(Self { client: Some(client), timeout: settings.transaction_timeout() })
@@ -89,6 +98,13 @@ impl Outbox {
     /// Forgets what failed: it says nothing of the records that follow.
     pub(super) fn begin(&self) {
         *self.producer().context().failed() = None;
+        self.producer().context().in_doubt.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether a record was given up that the broker may have stored, or may store yet. librdkafka gives its sequence number to
+    /// another record after an abort, which the broker would then take for the one that it has: this client must not go on.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.producer().context().in_doubt.load(Ordering::Relaxed)
     }
 
     /// Sends a record. Waits where the buffer is full.
@@ -99,7 +115,7 @@ impl Outbox {
             let Err(failure) = client.sender.send(client.producer.client(), record, ()) else { return Ok(()) };
             if failure.code != Code::QueueFull || full_since.get_or_insert_with(Instant::now).elapsed() > ROOM_WAIT_MAX
             {
-                return Err(self.reason(failure).class("produce", Class::Abortable));
+                return Err(self.reason(failure.of(record.topic)).class("produce", Class::Abortable));
             }
             // Failed deliveries hold their room until they are served.
             client.producer.poll(Duration::from_millis(1));
@@ -140,7 +156,8 @@ impl Outbox {
             self.serve();
             match self.producer().context().failed().as_ref() {
                 // The broker answers, and has refused one. What was not sent by then is not sent any more, and what was, librdkafka
-                // waits for; it also lets go of what it had not sent where it needs a new epoch.
+                // waits for, unless its connection is lost: see `is_in_doubt`. It also lets go of what it had not sent where it
+                // needs a new epoch.
                 Some(failure) if failure.code == Code::PurgeQueue || !passes(failure.code) => return true,
                 Some(_) => return false,
                 None if settled => return true,

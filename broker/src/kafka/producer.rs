@@ -131,7 +131,7 @@ impl TransactionalProducer {
     /// epoch, and the late one is refused.
     ///
     /// # Errors
-    /// [`Class::Fatal`] with [`Cause::Unavailable`] where records are on their way.
+    /// [`Class::Fatal`] with [`Cause::Unavailable`] where records are on their way, or were and have no answer.
     pub(super) fn abort(&mut self) -> Result<(), Error> {
         if !self.open {
             return Ok(());
@@ -142,6 +142,12 @@ impl TransactionalProducer {
         }
         self.until("abort", self.timeout, |producer, step| producer.abort_transaction(step)).map_err(in_doubt)?;
         self.open = false;
+        // The abort gives up what waited to be sent again, and tells of it.
+        self.outbox.serve();
+        if self.outbox.is_in_doubt() {
+            let message = "it is not known of a record that was given up whether the broker has it";
+            return Err(Error::new(Class::Fatal, Cause::Unavailable, "abort", message));
+        }
         Ok(())
     }
 

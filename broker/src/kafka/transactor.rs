@@ -106,6 +106,10 @@ impl<Producer: Send> Consumer for KafkaTransactor<Producer> {
         self.member.rewind(positions)
     }
 
+    fn give_back(&mut self, batch: &mut Batch, from: &Positions) -> Result<(), Error> {
+        self.member.give_back(batch, from)
+    }
+
     fn commit_offsets(&mut self, positions: &Positions) -> Result<(), Error> {
         self.member.commit_offsets(positions)
     }

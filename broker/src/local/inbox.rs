@@ -1,6 +1,6 @@
 //! Where a reader hears that something happened to it, and waits for that.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex};
 use std::time::Instant;
 
@@ -16,7 +16,8 @@ pub(super) struct Inbox {
 
 #[derive(Debug, Default)]
 struct State {
-    grown: HashSet<PartitionId>,
+    /// Sorted, so that the simulated log does the same each time.
+    grown: BTreeSet<PartitionId>,
     rebalance: bool,
 }
 
@@ -37,7 +38,7 @@ impl Inbox {
     /// Moves what came into `grown`; says whether there is a rebalance.
     pub(super) fn take(&self, grown: &mut Vec<PartitionId>) -> bool {
         let mut state = lock(&self.state);
-        grown.extend(state.grown.drain());
+        grown.extend(std::mem::take(&mut state.grown));
         std::mem::take(&mut state.rebalance)
     }
 

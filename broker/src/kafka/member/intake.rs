@@ -10,7 +10,7 @@ use super::super::native::message::Message;
 use super::super::native::partition_queue::{Bells, PartitionQueue};
 use super::super::rebalance::Assigned;
 use super::ready::Ready;
-use crate::{Batch, GatherLimits, TopicPartition};
+use crate::{Batch, GatherLimits, Positions, TopicPartition};
 
 /// Messages taken from librdkafka in one call: few enough that what a byte limit leaves over stays small.
 const TAKE_MAX: usize = 512;
@@ -18,6 +18,9 @@ const TAKE_MAX: usize = 512;
 /// Turns in a batch, where all have more than that: what a partition costs a batch (its queue looked at, its offset committed)
 /// is then a small part of what its events do.
 const TURNS_MAX: usize = 100;
+
+/// Bytes that may be given back and kept here, over all partitions. What is more is read again from the log when it is wanted.
+const RETURNED_BYTES_MAX: usize = 16 << 20;
 
 /// The partitions that a member has. librdkafka knows them too, but tells it late.
 pub(super) struct Intake {
@@ -37,6 +40,8 @@ pub(super) struct Intake {
 /// Where a partition's messages come from. They hold on to their client: all of this must be dropped before.
 struct Source {
     partition: TopicPartition,
+    /// What a batch had and gave back; it comes first.
+    returned: Option<Returned>,
     /// What librdkafka gave but a batch had no room for; the queue's messages come after it.
     left_over: VecDeque<Message>,
     queue: Option<PartitionQueue>,
@@ -49,6 +54,13 @@ struct Source {
     next: Option<i64>,
     /// What [`Intake::backlog`] found last: `next` and the end.
     seen: Option<(i64, i64)>,
+}
+
+/// Records of one partition that were given back.
+struct Returned {
+    records: Batch,
+    /// The first of them that no batch has had since.
+    next: usize,
 }
 
 impl Intake {
@@ -74,6 +86,7 @@ impl Intake {
             number,
             Source {
                 partition,
+                returned: None,
                 left_over: VecDeque::new(),
                 queue,
                 paused: false,
@@ -134,9 +147,34 @@ impl Intake {
     pub(super) fn rewinding(&mut self, partition: &TopicPartition, offset: i64) {
         if let Some(source) = self.source(partition) {
             source.next = Some(offset);
+            source.returned = None;
             source.left_over.clear();
             source.stale = true;
         }
+    }
+
+    /// Takes back what `batch` has of partitions from the offsets on that stand in `from`. False: it has no room for it, or one
+    /// of them is about to go back further; nothing was taken.
+    pub(super) fn take_back(&mut self, batch: &Batch, from: &Positions) -> bool {
+        let is_stale =
+            |at| self.numbers.get(at).and_then(|number| self.by_number.get(number)).is_some_and(|it| it.stale);
+        if from.keys().any(is_stale) {
+            return false;
+        }
+        let parts = batch.split(from);
+        let kept: usize =
+            self.by_number.values().filter_map(|source| source.returned.as_ref()).map(Returned::bytes).sum();
+        if kept + parts.values().map(Batch::bytes_len).sum::<usize>() > RETURNED_BYTES_MAX {
+            return false;
+        }
+        for (at, records) in parts {
+            let Some(number) = self.numbers.get(&at).copied() else { continue };
+            if let Some(source) = self.by_number.get_mut(&number) {
+                source.take_back(records);
+            }
+            self.enqueue(number);
+        }
+        true
     }
 
     /// Where a partition begins, if nothing was taken of it yet.
@@ -247,9 +285,21 @@ impl Source {
         taken: &mut Vec<Message>,
         failed: &mut Option<(Code, String)>,
     ) -> bool {
+        while let Some(returned) = &mut self.returned {
+            let Some(record) = returned.records.get(returned.next) else {
+                self.returned = None;
+                break;
+            };
+            if batch.len() >= limits.records_max || !fits(batch, limits, record.bytes_len()) {
+                return batch.len() >= limits.records_max;
+            }
+            batch.push_record(&record);
+            self.next = Some(record.offset() + 1);
+            returned.next += 1;
+        }
         let topic = self.partition.topic.clone();
         while let Some(message) = self.left_over.pop_front() {
-            if batch.len() >= limits.records_max || !fits(batch, limits, &message) {
+            if batch.len() >= limits.records_max || !fits(batch, limits, message.len()) {
                 let room = batch.len() >= limits.records_max;
                 self.left_over.push_front(message);
                 return room;
@@ -266,7 +316,7 @@ impl Source {
             for message in taken.drain(..) {
                 if let Some(code) = message.error() {
                     failed.get_or_insert_with(|| (code, message.error_text()));
-                } else if self.left_over.is_empty() && fits(batch, limits, &message) {
+                } else if self.left_over.is_empty() && fits(batch, limits, message.len()) {
                     message.copy_to(batch, &topic);
                     self.next = Some(message.offset() + 1);
                 } else {
@@ -278,8 +328,20 @@ impl Source {
         self.left_over.is_empty()
     }
 
+    /// What is given back comes before what was given back earlier and is still here: it was before it in a batch.
+    fn take_back(&mut self, mut records: Batch) {
+        let Some(first) = records.get(0).map(|record| record.offset()) else { return };
+        if let Some(earlier) = self.returned.take() {
+            earlier.records.iter().skip(earlier.next).for_each(|record| records.push_record(&record));
+        }
+        self.next = Some(first);
+        self.returned = Some(Returned { records, next: 0 });
+    }
+
     fn has_more(&self) -> bool {
-        !self.left_over.is_empty() || self.queue.as_ref().is_some_and(|queue| !queue.is_empty())
+        self.returned.is_some()
+            || !self.left_over.is_empty()
+            || self.queue.as_ref().is_some_and(|queue| !queue.is_empty())
     }
 }
 
@@ -288,7 +350,13 @@ fn is_full(batch: &Batch, limits: &GatherLimits) -> bool {
     batch.len() >= limits.records_max || (!batch.is_empty() && batch.bytes_len() >= limits.bytes_max)
 }
 
-/// Whether there is room for this message's bytes, or nothing else to return.
-fn fits(batch: &Batch, limits: &GatherLimits, message: &Message) -> bool {
-    batch.is_empty() || batch.bytes_len().saturating_add(message.len()) <= limits.bytes_max
+/// Whether there is room for a record of so many bytes, or nothing else to return.
+fn fits(batch: &Batch, limits: &GatherLimits, bytes: usize) -> bool {
+    batch.is_empty() || batch.bytes_len().saturating_add(bytes) <= limits.bytes_max
+}
+
+impl Returned {
+    fn bytes(&self) -> usize {
+        self.records.bytes_len()
+    }
 }

@@ -24,6 +24,8 @@ pub(super) struct Subscription {
     in_force: BTreeSet<String>,
     wanted: Option<BTreeSet<String>>,
     looked_up: Option<BTreeSet<String>>,
+    /// When that was begun.
+    due: Option<Instant>,
     changed: Option<Instant>,
 }
 
@@ -61,7 +63,14 @@ impl Subscription {
         let is_again = wanted == self.in_force;
         let topics = wanted.iter().filter(|topic| is_again || !self.in_force.contains(*topic)).cloned().collect();
         self.looked_up = Some(wanted);
+        self.due = Some(now);
         Some(topics)
+    }
+
+    /// How long other topics than those in force have been due; none: no others are.
+    pub(super) fn overdue(&self, now: Instant) -> Option<Duration> {
+        let due = self.due.filter(|_| self.looked_up.as_ref().is_some_and(|topics| *topics != self.in_force));
+        due.map(|due| now.saturating_duration_since(due))
     }
 
     /// What has been looked up, to be subscribed to.
@@ -108,7 +117,9 @@ mod tests {
         assert_eq!(subscription.begin_look_up(begun + REST / 2), None);
         assert_eq!(subscription.begin_look_up(begun + REST), Some(vec!["c".to_owned()]));
         assert_eq!(subscription.looked_up(), Some(&topics(&["a", "c"])));
+        assert_eq!(subscription.overdue(begun + REST * 4), Some(REST * 3));
         subscription.is_done(topics(&["a", "c"]), begun + REST);
+        assert_eq!(subscription.overdue(begun + REST * 4), None);
         subscription.want(&topics(&["c"]));
         assert_eq!(subscription.begin_look_up(begun + REST * 3 / 2), None);
         assert_eq!((subscription.looked_up(), subscription.latest()), (None, &topics(&["c"])));
@@ -158,6 +169,7 @@ mod tests {
         let mut subscription = subscribed(&["a", "b"], begun);
         subscription.want_again();
         assert_eq!(subscription.begin_look_up(begun + REST), Some(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(subscription.overdue(begun + REST * 9), None, "it is in force");
         assert_eq!(subscription.looked_up(), Some(&topics(&["a", "b"])));
         subscription.is_done(topics(&["a", "b"]), begun + REST);
         subscription.want(&topics(&["c"]));
