@@ -49,12 +49,17 @@ pub struct Arrival<'a> {
     pub origin: Origin<'a>,
     /// How often the event's function was run so far.
     pub attempts: u32,
+    /// Whether it comes from a tier: there it cannot wait in place, where others wait behind it.
+    pub in_tier: bool,
 }
 
 /// A record of a tier that does not say where it comes from. Nothing but a processor writes to tiers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a record of a retry tier lacks its headers '{0}…': something else than a processor wrote it")]
-pub struct Foreign(&'static str);
+#[error(
+    "a record of a retry tier lacks its headers '{}…', or they name no queue: something else than a processor wrote it",
+    header::JOBICO
+)]
+pub struct Foreign;
 
 impl<'s> Lanes<'s> {
     /// The lanes of `batch`.
@@ -98,21 +103,20 @@ impl<'a> Origin<'a> {
     /// # Errors
     /// [`Foreign`] where the record's headers do not say it.
     pub fn of_tier(record: &Record<'a>) -> Result<(Self, u32), Foreign> {
-        fn number<T: std::str::FromStr>(text: Option<&str>, foreign: Foreign) -> Result<T, Foreign> {
-            text.and_then(|text| text.parse().ok()).ok_or(foreign)
+        fn number<T: std::str::FromStr>(text: Option<&&str>) -> Result<T, Foreign> {
+            text.and_then(|text| text.parse().ok()).ok_or(Foreign)
         }
         let ours: HashMap<&str, &str> = record
             .headers()
             .filter(|(name, _)| name.starts_with(header::JOBICO))
             .filter_map(|(name, value)| Some((name, std::str::from_utf8(value).ok()?)))
             .collect();
-        let foreign = Foreign(header::JOBICO);
         let origin = Self {
-            topic: ours.get(header::ORIGIN_TOPIC).copied().ok_or(foreign)?,
-            partition: number(ours.get(header::ORIGIN_PARTITION).copied(), foreign)?,
-            offset: number(ours.get(header::ORIGIN_OFFSET).copied(), foreign)?,
+            topic: ours.get(header::ORIGIN_TOPIC).copied().ok_or(Foreign)?,
+            partition: number(ours.get(header::ORIGIN_PARTITION))?,
+            offset: number(ours.get(header::ORIGIN_OFFSET))?,
         };
-        Ok((origin, number(ours.get(header::ATTEMPTS).copied(), foreign)?))
+        Ok((origin, number(ours.get(header::ATTEMPTS))?))
     }
 }
 

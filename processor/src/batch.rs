@@ -6,82 +6,108 @@ use std::time::{Duration, Instant};
 use jobico_broker::{Batch, Error, Positions, Record, TopicPartition, Transactor};
 use jobico_event::name;
 
-use crate::arrival::{Arrival, Lane, Lanes, Origin};
+use crate::arrival::{Arrival, Foreign, Lane, Lanes, Origin};
 use crate::metrics::Metrics;
 use crate::quota::Quotas;
 use crate::readiness::{Wait, Waiting};
-use crate::step::{Stepper, Verdict};
-use crate::turns::{Claim, Turns};
+use crate::step::{Stepped, Stepper, Verdict};
+use crate::turns::{Claim, Taken, Turns};
+
+/// Bytes that one batch produces, after which it ends: a function that answers much takes little time for it, and a transaction
+/// has to be with the broker before its time is over.
+const OUTPUT_BYTES_MAX: usize = 64 << 20;
 
 /// What came of a batch beside what is committed.
 #[derive(Debug, Default)]
 pub struct Done {
     /// One past the last event done, per partition: as committed.
     pub committed: Positions,
+    /// How many events have an outcome.
+    pub events: usize,
     /// Events that wait where they are.
     pub waits: Vec<Wait>,
     /// Records that were not done, since the batch had its time: their places in the batch, in order.
     pub left: Vec<usize>,
 }
 
-/// A batch on its way.
-struct Run<'b> {
-    batch: &'b Batch,
-    lanes: &'b Lanes<'b>,
-    waiting: &'b Waiting,
-    quotas: &'b mut Quotas,
-    now_ms: i64,
+/// A batch, and what it is done with.
+pub struct Run<'r> {
+    /// What was gathered.
+    pub batch: &'r Batch,
+    /// Where its records come from.
+    pub lanes: &'r Lanes<'r>,
+    /// What waits in place, and how often it was run.
+    pub waiting: &'r Waiting,
+    /// What its tenants may use.
+    pub quotas: &'r mut Quotas,
+    /// Does one event.
+    pub stepper: &'r mut Stepper,
+    /// Whose transaction it is.
+    pub member: &'r mut dyn Transactor,
+    /// The time, milliseconds since 1970.
+    pub now_ms: i64,
+    /// Events that have come to wait in place.
     waits: Vec<Wait>,
-    /// Partitions that wait in place.
+    /// Their partitions.
     stopped: HashSet<(usize, i32)>,
+    /// How many events had no turn since one before them waits in place, or wait themselves.
+    passed_by: usize,
 }
 
-/// Does the events of `batch`, as many as its time is enough for, and commits what follows from them together with their
-/// offsets. `now_ms` is the time, milliseconds since 1970.
-///
-/// # Errors
-/// The log's. A transaction may be open then, to be aborted; nothing of the batch counts.
-#[allow(clippy::too_many_arguments, reason = "the worker's parts, each borrowed for the one call")]
-pub fn run(
-    batch: &Batch,
-    lanes: &Lanes<'_>,
-    waiting: &Waiting,
-    turns: &mut Turns,
-    quotas: &mut Quotas,
-    stepper: &mut Stepper,
-    member: &mut dyn Transactor,
-    metrics: &Metrics,
-    now_ms: i64,
-) -> Result<Done, Error> {
-    let started = Instant::now();
-    let span = stepper.begin_batch(batch.len());
-    let mut run = Run { batch, lanes, waiting, quotas, now_ms, waits: Vec::new(), stopped: HashSet::new() };
-    member.begin()?;
-    let mut left = run.in_turns(turns, stepper, member)?;
-    // What stands behind an event that waits in its place is read again.
-    left.retain(|index| batch.get(*index).is_some_and(|record| !run.stopped.contains(&place(&record))));
-    let stepped = Instant::now();
-    let committed = committed(batch, &run.waits, &left);
-    member.commit(&committed)?;
-    span.record("events.done", batch.len() - left.len());
-    span.record("commit.ms", u64::try_from(stepped.elapsed().as_millis()).unwrap_or(u64::MAX));
-    metrics.batch_events.observe((batch.len() - left.len()) as f64);
-    metrics.batch_seconds.observe((stepped - started).as_secs_f64());
-    metrics.commit_seconds.observe(stepped.elapsed().as_secs_f64());
-    Ok(Done { committed, waits: run.waits, left })
-}
+impl<'r> Run<'r> {
+    /// Of a batch that nothing was done of.
+    pub fn new(
+        batch: &'r Batch,
+        lanes: &'r Lanes<'r>,
+        waiting: &'r Waiting,
+        quotas: &'r mut Quotas,
+        stepper: &'r mut Stepper,
+        member: &'r mut dyn Transactor,
+        now_ms: i64,
+    ) -> Self {
+        Self {
+            batch,
+            lanes,
+            waiting,
+            quotas,
+            stepper,
+            member,
+            now_ms,
+            waits: Vec::new(),
+            stopped: HashSet::new(),
+            passed_by: 0,
+        }
+    }
 
-impl Run<'_> {
+    /// Does its events, as many as its time is enough for, and commits what follows from them together with their offsets.
+    ///
+    /// # Errors
+    /// The log's. A transaction may be open then, to be aborted; nothing of the batch counts.
+    pub fn commit(mut self, turns: &mut Turns, metrics: &Metrics) -> Result<Done, Error> {
+        let started = Instant::now();
+        let span = self.stepper.begin_batch(self.batch.len());
+        self.member.begin()?;
+        let mut left = self.in_turns(turns)?;
+        let undone = left.len();
+        // What stands behind an event that waits in its place is read again.
+        left.retain(|index| self.batch.get(*index).is_some_and(|record| !self.stopped.contains(&place(&record))));
+        let stepped = Instant::now();
+        let committed = committed(self.batch, &self.waits, &left);
+        self.member.commit(&committed)?;
+        let events = self.batch.len() - undone - self.passed_by;
+        span.record("events.done", events);
+        span.record("commit.ms", u64::try_from(stepped.elapsed().as_millis()).unwrap_or(u64::MAX));
+        metrics.batch_events.observe(events as f64);
+        metrics.batch_seconds.observe((stepped - started).as_secs_f64());
+        metrics.commit_seconds.observe(stepped.elapsed().as_secs_f64());
+        Ok(Done { committed, events, waits: self.waits, left })
+    }
+
     /// Gives the parties their turns. What was not done, in order.
-    fn in_turns(
-        &mut self,
-        turns: &mut Turns,
-        stepper: &mut Stepper,
-        member: &mut dyn Transactor,
-    ) -> Result<Vec<usize>, Error> {
+    fn in_turns(&mut self, turns: &mut Turns) -> Result<Vec<usize>, Error> {
         let (claims, mut queues) = self.claims();
         let events: Vec<usize> = queues.iter().map(Vec::len).collect();
-        let done = turns.run(&claims, &events, |party, nth| self.step(queues[party][nth], stepper, member))?;
+        let done = turns.run(&claims, &events, |party, nth| self.step(queues[party][nth]))?;
         let mut left: Vec<usize> = Vec::new();
         for (queue, done) in queues.iter_mut().zip(done) {
             left.extend(queue.drain(done..));
@@ -119,35 +145,41 @@ impl Run<'_> {
         (claims, queues)
     }
 
+    /// Does one event.
+    fn step(&mut self, index: usize) -> Result<Taken, Error> {
+        let function_time = self.outcome_of(index)?;
+        Ok(Taken { function_time, is_full: self.stepper.produced_bytes() >= OUTPUT_BYTES_MAX })
+    }
+
     /// Does one event; how long its function took.
-    fn step(&mut self, index: usize, stepper: &mut Stepper, member: &mut dyn Transactor) -> Result<Duration, Error> {
+    fn outcome_of(&mut self, index: usize) -> Result<Duration, Error> {
         let record = self.batch.get(index).expect("places are those of the batch's records");
         if !self.stopped.is_empty() && self.stopped.contains(&place(&record)) {
+            self.passed_by += 1;
             return Ok(Duration::ZERO);
         }
         let (arrival, queue) = match self.lanes.lane(&record) {
             Lane::Queue(queue) => {
                 let attempts = self.waiting.attempts(&record);
-                (Arrival { record, origin: Origin::here(&record), attempts }, Some(queue))
+                (Arrival { record, origin: Origin::here(&record), attempts, in_tier: false }, Some(queue))
             }
             Lane::Tier(_) => match Origin::of_tier(&record) {
-                Ok((origin, attempts)) => (Arrival { record, origin, attempts }, self.lanes.queue(origin.topic)),
-                Err(error) => {
-                    let (topic, partition, offset) = (record.topic(), record.partition(), record.offset());
-                    tracing::error!(%topic, partition, offset, %error, "a record is passed over");
-                    return Ok(Duration::ZERO);
+                Ok((origin, attempts)) => {
+                    (Arrival { record, origin, attempts, in_tier: true }, self.lanes.queue(origin.topic))
                 }
+                Err(error) => return Ok(self.pass_over(&record, error)),
             },
             Lane::Idle => unreachable!("records of queues without a job were held back"),
         };
-        let verdict = match (queue, name::tenant_of(arrival.origin.topic)) {
-            (Some(queue), _) => stepper.step(arrival, queue, member)?,
-            (None, Some(tenant)) => stepper.step_homeless(arrival, &tenant, member)?,
-            (None, None) => Verdict::Done,
+        let Stepped { verdict, function_time } = match (queue, name::tenant_of(arrival.origin.topic)) {
+            (Some(queue), _) => self.stepper.step(arrival, queue, self.member)?,
+            (None, Some(tenant)) => self.stepper.step_homeless(arrival, &tenant, self.member)?,
+            (None, None) => return Ok(self.pass_over(&record, Foreign)),
         };
         if let Verdict::WaitInPlace(tier) = verdict {
             let delay_ms = i64::try_from(tier.delay().as_millis()).unwrap_or(i64::MAX);
             self.stopped.insert(place(&record));
+            self.passed_by += 1;
             self.waits.push(Wait {
                 partition: TopicPartition { topic: record.topic().clone(), partition: record.partition() },
                 offset: record.offset(),
@@ -155,12 +187,19 @@ impl Run<'_> {
                 until_ms: self.now_ms.saturating_add(delay_ms),
             });
         }
-        let function_time = stepper.take_function_time();
         if let Some(queue) = queue {
             // Also of what comes back from tiers, which cannot be held back for one tenant alone: its queue pays for it.
             self.quotas.take(&queue.tenant, function_time);
         }
         Ok(function_time)
+    }
+
+    /// Has a record that is nobody's event count as done.
+    fn pass_over(&mut self, record: &Record<'_>, why: Foreign) -> Duration {
+        let (topic, partition, offset) = (record.topic(), record.partition(), record.offset());
+        tracing::error!(%topic, partition, offset, error = %why, "a record is passed over");
+        self.stepper.tally.foreign += 1;
+        Duration::ZERO
     }
 }
 

@@ -123,6 +123,24 @@ pub struct TransactionTooLong {
     timeout_ms: u128,
 }
 
+/// Settings with which a processor does not start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// See [`TransactionTooLong`].
+    #[error(transparent)]
+    Transaction(#[from] TransactionTooLong),
+    /// Each worker keeps an instance at least.
+    #[error(
+        "--instances-max {instances_max} is less than one instance for each of {workers} workers: raise it, or lower --workers"
+    )]
+    Instances {
+        /// `--instances-max`.
+        instances_max: u32,
+        /// Workers.
+        workers: usize,
+    },
+}
+
 impl Config {
     /// How long a transaction may take: a batch that is just not over when a function is begun, which is made ready first.
     #[must_use]
@@ -131,11 +149,19 @@ impl Config {
         Duration::from_millis(self.batch_ms_max.into()) * OVERRUN_MAX + call * 2 + BESIDE_FUNCTIONS
     }
 
-    /// Checks that transactions end before the log ends them.
+    /// Checks that transactions end before the log ends them, and that each worker has a place for an instance.
     ///
     /// # Errors
-    /// [`TransactionTooLong`] where they may not.
-    pub fn check(&self, transaction_timeout: Option<Duration>) -> Result<(), TransactionTooLong> {
+    /// [`Unfit`] where it is not so.
+    pub fn check(&self, transaction_timeout: Option<Duration>) -> Result<(), Unfit> {
+        let (instances_max, workers) = (self.instances_max, self.workers());
+        if (instances_max as usize) < workers {
+            return Err(Unfit::Instances { instances_max, workers });
+        }
+        Ok(self.check_transaction(transaction_timeout)?)
+    }
+
+    fn check_transaction(&self, transaction_timeout: Option<Duration>) -> Result<(), TransactionTooLong> {
         let needs = self.transaction_max();
         match transaction_timeout.filter(|timeout| *timeout < needs) {
             None => Ok(()),
@@ -189,6 +215,17 @@ mod tests {
     struct Command {
         #[command(flatten)]
         config: Config,
+    }
+
+    #[test]
+    fn each_worker_has_a_place_for_an_instance() {
+        let check = |flags: &[&str]| Command::parse_from([&["processor"], flags].concat()).config.check(None);
+        assert_eq!(check(&["--workers", "4", "--instances-max", "4"]), Ok(()));
+        let refused = check(&["--workers", "4", "--instances-max", "3"]).unwrap_err();
+        assert_eq!(refused, Unfit::Instances { instances_max: 3, workers: 4 });
+        for part in ["--instances-max 3", "4 workers"] {
+            assert!(refused.to_string().contains(part), "{refused}");
+        }
     }
 
     #[test]

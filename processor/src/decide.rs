@@ -50,7 +50,8 @@ pub enum Action<'a> {
         /// Why it failed this time.
         cause: Cause,
     },
-    /// Nothing is written: the event and all behind it in its partition stay where they are for this long.
+    /// Nothing follows yet: the event and all behind it in its partition stay where they are for this long. What its function
+    /// logged is written all the same.
     WaitInPlace {
         /// How long.
         tier: Tier,
@@ -60,13 +61,14 @@ pub enum Action<'a> {
 }
 
 /// What follows from `outcome`, given to `act` in order. `attempts` is how often the function was run on the event, this
-/// time among them; `event_bytes_max` how many bytes a next event and its key may have.
+/// time among them; `ordering` how it may wait for the next; `event_bytes_max` how many bytes a next event and its key may have.
 ///
 /// # Errors
 /// What `act` gave; the actions after it are not given.
 pub fn decide<'a, E>(
     outcome: Outcome,
     attempts: u32,
+    ordering: Ordering,
     event: &'a EventView,
     output: Output<'a>,
     event_bytes_max: usize,
@@ -77,7 +79,7 @@ pub fn decide<'a, E>(
             return act(Action::DeadLetter(cause));
         }
         Outcome::Failed { cause, prospect: Prospect::Open } => {
-            return act(match (event.retry.after(attempts), event.retry.ordering) {
+            return act(match (event.retry.after(attempts), ordering) {
                 (None, _) => Action::DeadLetter(cause),
                 (Some(tier), Ordering::None) => Action::Retry { tier, cause },
                 (Some(tier), Ordering::Key) => Action::WaitInPlace { tier, cause },

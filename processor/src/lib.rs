@@ -1,10 +1,20 @@
 //! Kafka to wasm to Kafka, exactly once.
 //!
 //! ```text
-//! worker ── gather ─► readiness ─► begin ─► step: decode ─► schema ─► function ─► decide ─► encode ─► commit
-//!   ▲                    │ no function yet, retry not due, quota used up: its partition waits      │
-//!   └────────────────────┴──────── abort, rewind to where the batch began ◄────── any error ───────────┘
+//! worker ── gather ─► tenure ─► readiness ─► begin ─► step: decode ─► schema ─► function ─► decide ─► encode ─► commit
+//!   ▲                    │         │ no function yet, retry not due, quota used up: its partition waits        │
+//!   │                    │ another pool's: its partition waits for the mover                                   │
+//!   └────────────────────┴─────────┴────── abort, rewind to where the batch began ◄────── any error ───────────┘
 //! ```
+//!
+//! What a crash leaves, by where it happens ([`jobico_broker::crash_point`] names the places; docs/exactly-once.md names
+//! each one's test):
+//!
+//! - before *begin*: nothing; who takes the partitions over begins at the committed offsets;
+//! - from *begin* on: an open transaction, which nobody sees; whoever takes the transactional id over ends it at once, the
+//!   same worker started again as a rule, else Kafka once its time is over;
+//! - while *commit* is under way: either all of it, outcomes and offsets, or nothing;
+//! - after *commit*: nothing to be done.
 //!
 //! A worker is one thread that owns everything it touches: one member of the consumer group with its transactional
 //! producer, and its own instances of the tenants' functions. What workers share is immutable (the catalog's snapshot,
@@ -16,6 +26,7 @@
 pub mod config;
 pub mod metrics;
 
+pub mod desk;
 pub mod worker;
 
 pub mod moves;
@@ -111,7 +122,7 @@ pub async fn start(
             library: library.clone(),
             wants: wants.clone(),
             metrics: metrics.clone(),
-            health: frame.health.component("processor"),
+            health: frame.health.component(format!("worker-{index}")),
             stop: frame.tasks.stop_token(),
             pace: worker::Pace::default(),
         };

@@ -31,8 +31,8 @@ use shelf::{Other, Shelf};
 const READS_MAX: usize = 4;
 /// How many modules are fetched, or wait to be compiled, at once: each is in memory meanwhile.
 const FETCHES_MAX: usize = 8;
-/// How long to wait before a module is asked for again that could not be fetched.
-const FETCH_RETRY: Duration = Duration::from_secs(1);
+/// How long to wait before a module is asked for again that could not be had.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The library. Clones are the same.
 #[derive(Clone)]
@@ -173,21 +173,21 @@ impl Inner {
             tracing::info!(%tenant, %digest, ms = started.elapsed().as_millis(), "a module is ready, as it was compiled before");
             return self.settle(digest, Ok(module));
         }
+        let permits = self.compiler.turn(tenant).await;
         // Of its own, so that what was compiled before does not wait for what is being compiled.
         let fetch = self.fetching.acquire().await.expect("the semaphore is never closed");
         let binary = match self.artifacts.get(&digest).await {
             Ok(binary) => binary,
             Err(error) => {
-                drop(fetch);
-                tracing::warn!(%tenant, %digest, reason = %chain(&error), "a module cannot be had for now; its events wait");
-                tokio::time::sleep(FETCH_RETRY).await;
-                return self.settle(digest, Err(Other::Missing));
+                drop((fetch, permits));
+                return self.put_off(tenant, digest, &error).await;
             }
         };
-        let compiled = self.compiler.compile(tenant, digest, binary).await;
+        let compiled = self.compiler.compile(permits, digest, binary).await;
         drop(fetch);
         match compiled {
             Compiled::InTime(compiled) => self.compiled(tenant, digest, started, compiled),
+            Compiled::NotNow(error) => self.put_off(tenant, digest, &error).await,
             Compiled::Late(fault, result) => {
                 tracing::warn!(%tenant, %digest, %fault, "a module cannot be used for now; its events fail");
                 self.settle(digest, Err(Other::Broken(fault)));
@@ -195,6 +195,18 @@ impl Inner {
                 self.compiled(tenant, digest, started, compiled);
             }
         }
+    }
+
+    /// Leaves a module to whoever asks for it next.
+    async fn put_off(
+        &self,
+        tenant: &TenantId,
+        digest: Digest,
+        error: &(dyn std::error::Error + Send + Sync + 'static),
+    ) {
+        tracing::warn!(%tenant, %digest, reason = %chain(error), "a module cannot be had for now; its events wait");
+        tokio::time::sleep(RETRY_AFTER).await;
+        self.settle(digest, Err(Other::Missing));
     }
 
     fn compiled(&self, tenant: &TenantId, digest: Digest, started: Instant, compiled: Result<Module, Fault>) {

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use jobico_event::TenantId;
 use jobico_event::dead_letter::Cause;
+use jobico_event::result::Status;
 use jobico_event::retry::Tier;
 use prometheus::core::Collector;
 use prometheus::{CounterVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::backlog::Shared;
-use crate::outcome::Outcome;
 
 /// The metrics of a processor.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ pub struct Metrics {
     pub batch_seconds: Histogram,
     /// Seconds that a commit took.
     pub commit_seconds: Histogram,
-    /// Batches given up, by the class of the error.
+    /// Turns of workers given up, with their batch where there was one, by the class of the error.
     pub aborts: IntCounterVec,
     /// Modules asked of the cache of compiled modules, by what it had (`hit`, `miss`, `unusable`).
     pub module_cache: IntCounterVec,
@@ -41,6 +41,10 @@ pub struct Metrics {
     pub instances_made: IntCounter,
     /// Instances kept.
     pub instances: IntGauge,
+    /// Partitions that the workers have.
+    pub assigned_partitions: IntGauge,
+    /// Records in retry tiers that no processor wrote, passed over.
+    pub foreign: IntCounter,
     /// Members made anew after an error.
     pub rebuilds: IntCounter,
     /// Partitions taken over from other pools.
@@ -97,7 +101,13 @@ impl Metrics {
             batch_events: histogram("jobico_processor_batch_events", "Events in a transaction", &BATCH_BUCKETS)?,
             batch_seconds: histogram("jobico_processor_batch_seconds", "Time from begin to commit", &SECONDS_BUCKETS)?,
             commit_seconds: histogram("jobico_processor_commit_seconds", "Time of a commit", &SECONDS_BUCKETS)?,
-            aborts: IntCounterVec::new(Opts::new("jobico_processor_aborts_total", "Batches given up"), &["class"])?,
+            aborts: IntCounterVec::new(
+                Opts::new(
+                    "jobico_processor_aborts_total",
+                    "Turns of workers given up, with their batch where there was one",
+                ),
+                &["class"],
+            )?,
             module_cache: IntCounterVec::new(
                 Opts::new("jobico_processor_module_cache_total", "Modules asked of the cache of compiled modules"),
                 &["outcome"],
@@ -109,6 +119,14 @@ impl Metrics {
             )?,
             instances_made: IntCounter::new("jobico_processor_instances_made_total", "Instances of functions made")?,
             instances: IntGauge::new("jobico_processor_instances", "Instances of functions kept")?,
+            assigned_partitions: IntGauge::new(
+                "jobico_processor_assigned_partitions",
+                "Partitions that the workers of this process have, of queues and of retry tiers",
+            )?,
+            foreign: IntCounter::new(
+                "jobico_processor_foreign_records_total",
+                "Records of retry tiers passed over because no processor wrote them",
+            )?,
             rebuilds: IntCounter::new("jobico_processor_rebuilds_total", "Members made anew after an error")?,
             moved_partitions: IntCounter::new(
                 "jobico_processor_moved_partitions_total",
@@ -127,7 +145,7 @@ impl Metrics {
     }
 
     fn collectors(&self) -> impl Iterator<Item = Box<dyn Collector>> {
-        let own: [Box<dyn Collector>; 16] = [
+        let own: [Box<dyn Collector>; 18] = [
             Box::new(self.events.clone()),
             Box::new(self.dead_letters.clone()),
             Box::new(self.retries.clone()),
@@ -141,6 +159,8 @@ impl Metrics {
             Box::new(self.compile_seconds.clone()),
             Box::new(self.instances_made.clone()),
             Box::new(self.instances.clone()),
+            Box::new(self.assigned_partitions.clone()),
+            Box::new(self.foreign.clone()),
             Box::new(self.rebuilds.clone()),
             Box::new(self.moved_partitions.clone()),
             Box::new(self.awaited_partitions.clone()),
@@ -169,6 +189,37 @@ impl Metrics {
             self.retries.with_label_values(&[tier.as_str()]).inc_by(count);
         }
         self.instances_made.inc_by(std::mem::take(&mut tally.instances_made));
+        self.foreign.inc_by(std::mem::take(&mut tally.foreign));
+    }
+}
+
+/// A worker's part of a gauge that shows the sum of all workers.
+#[derive(Debug)]
+pub struct Part {
+    sum: IntGauge,
+    own: i64,
+}
+
+impl Part {
+    /// Of a worker that has nothing yet.
+    #[must_use]
+    pub fn of(sum: &IntGauge) -> Self {
+        Self { sum: sum.clone(), own: 0 }
+    }
+
+    /// The worker has so many.
+    pub fn set(&mut self, own: usize) {
+        let own = i64::try_from(own).unwrap_or(i64::MAX);
+        if own != self.own {
+            self.sum.add(own - self.own);
+            self.own = own;
+        }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.set(0);
     }
 }
 
@@ -180,6 +231,8 @@ pub struct Tally {
     retries: HashMap<Tier, u64>,
     /// Instances made.
     pub instances_made: u64,
+    /// Records of tiers that no processor wrote.
+    pub foreign: u64,
 }
 
 #[derive(Debug, Default)]
@@ -191,15 +244,15 @@ struct Counts {
 }
 
 impl Tally {
-    /// Counts an event that its function answered, and the time it took.
-    pub fn count(&mut self, tenant: &TenantId, outcome: &Outcome, function_time: Duration) {
+    /// Counts the time of a call, and its event where a result is what became of it; else [`Tally::count_dead`] or
+    /// [`Tally::count_retry`] does.
+    pub fn count(&mut self, tenant: &TenantId, answered: Option<Status>, function_time: Duration) {
         let counts = self.counts(tenant);
         counts.function_time += function_time;
-        match outcome {
-            Outcome::Answered { code: 0 } => counts.ok += 1,
-            Outcome::Answered { .. } => counts.error += 1,
-            // Counted by what becomes of them, in `count_dead` and `count_retry`.
-            Outcome::Failed { .. } | Outcome::Refused(_) => {}
+        match answered {
+            Some(Status::Ok) => counts.ok += 1,
+            Some(Status::Error) => counts.error += 1,
+            None => {}
         }
     }
 
@@ -224,5 +277,22 @@ impl Tally {
             self.tenants.insert(tenant.clone(), Counts::default());
         }
         self.tenants.get_mut(tenant).expect("it was there or has just been put there")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gauge_shows_the_sum_of_its_parts() {
+        let sum = IntGauge::new("n", "n").unwrap();
+        let (mut one, mut other) = (Part::of(&sum), Part::of(&sum));
+        one.set(3);
+        other.set(4);
+        one.set(2);
+        assert_eq!(sum.get(), 6);
+        drop(other);
+        assert_eq!(sum.get(), 2);
     }
 }

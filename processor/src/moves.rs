@@ -19,15 +19,15 @@ use jobico_broker::{Batch, Broker, Error, GatherLimits, Membership, Positions, S
 use jobico_catalog::Handle;
 use jobico_event::name;
 use jobico_event::snapshot::Snapshot;
-use jobico_service::BoxError;
+use jobico_service::{BoxError, backoff};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
 /// How long a member of a former pool's group waits for its partitions before it looks anew who has them.
-const CLAIM_MAX: Duration = Duration::from_secs(60);
+const TAKEOVER_MAX: Duration = Duration::from_secs(60);
 /// How long it waits in one turn; then it looks whether it has them.
-const CLAIM_STEP: Duration = Duration::from_millis(50);
+const TAKEOVER_STEP: Duration = Duration::from_millis(50);
 /// How long the mover rests where nothing is wanted; it is woken before.
 const REST: Duration = Duration::from_millis(250);
 /// How long it rests after an error, or where nobody has what is wanted.
@@ -69,6 +69,11 @@ impl Wants {
         self.state().granted.contains(partition)
     }
 
+    /// Another pool has begun a partition that this one was granted: it is wanted of that pool.
+    pub fn withdraw(&self, partition: &TopicPartition) {
+        self.state().granted.remove(partition);
+    }
+
     fn grant(&self, partition: &TopicPartition) {
         self.state().granted.insert(partition.clone());
     }
@@ -108,13 +113,13 @@ pub struct Mover {
 /// A mover at work, turn by turn.
 pub struct Moving {
     mover: Mover,
-    claim: Option<Claim>,
+    takeover: Option<Takeover>,
     /// Nobody has these: said once.
     nowhere: BTreeSet<TopicPartition>,
 }
 
 /// A membership in the group of a pool that has what is wanted.
-struct Claim {
+struct Takeover {
     from: String,
     topics: BTreeSet<String>,
     /// Wanted, and not handed over yet.
@@ -128,7 +133,7 @@ struct Claim {
 
 /// Who has a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Source {
+enum Whose {
     /// A former pool.
     Pool(String),
     /// This pool: nobody ever began it, and it was the first.
@@ -147,13 +152,10 @@ impl Mover {
     pub fn run(self, stop: &CancellationToken) -> Result<(), BoxError> {
         let mut moving = Moving::new(self);
         while !stop.is_cancelled() {
-            let rest = moving.turn(CLAIM_STEP);
+            let rest = moving.turn(TAKEOVER_STEP);
             if !rest.is_zero() {
                 moving.mover.wants.wait(rest.min(REST));
-                let until = Instant::now() + rest.saturating_sub(REST);
-                while !stop.is_cancelled() && Instant::now() < until {
-                    std::thread::sleep(REST.min(until.saturating_duration_since(Instant::now())));
-                }
+                backoff::sleep(stop, rest.saturating_sub(REST));
             }
         }
         Ok(())
@@ -164,7 +166,7 @@ impl Moving {
     /// A mover that has done nothing yet.
     #[must_use]
     pub fn new(mover: Mover) -> Self {
-        Self { mover, claim: None, nowhere: BTreeSet::new() }
+        Self { mover, takeover: None, nowhere: BTreeSet::new() }
     }
 
     /// Looks for what is wanted, or goes on taking it over, waiting `wait` at most; how long to rest after it.
@@ -174,10 +176,10 @@ impl Moving {
         // A worker may not have seen yet that a queue has gone on.
         wanted.retain(|at| self.mover.is_ours(at, &snapshot));
         self.mover.metrics.awaited_partitions.set(i64::try_from(wanted.len()).unwrap_or(i64::MAX));
-        let turned = match &mut self.claim {
-            Some(claim) => self.mover.go_on(claim, &snapshot, wait).map(|done| {
+        let turned = match &mut self.takeover {
+            Some(takeover) => self.mover.go_on(takeover, &snapshot, wait).map(|done| {
                 if done {
-                    self.claim = None;
+                    self.takeover = None;
                 }
                 Duration::ZERO
             }),
@@ -187,7 +189,7 @@ impl Moving {
         turned.unwrap_or_else(|error| {
             tracing::warn!(%error, "taking partitions over from another pool is tried again");
             // A transaction that it left open ends when the transactional id is taken over by the next.
-            self.claim = None;
+            self.takeover = None;
             REST_AFTER_ERROR
         })
     }
@@ -196,12 +198,12 @@ impl Moving {
     fn look(&mut self, wanted: &BTreeSet<TopicPartition>, snapshot: &Snapshot) -> Result<Duration, Error> {
         let mut by_pool: BTreeMap<String, BTreeSet<TopicPartition>> = BTreeMap::new();
         let mut nowhere = BTreeSet::new();
-        for (at, source) in self.mover.sources(wanted, snapshot)? {
-            match source {
-                Source::Pool(pool) => drop(by_pool.entry(pool).or_default().insert(at)),
-                Source::Unbegun => self.mover.wants.grant(&at),
-                Source::Here => {}
-                Source::Nowhere => drop(nowhere.insert(at)),
+        for (at, whose) in self.mover.whose(wanted, snapshot)? {
+            match whose {
+                Whose::Pool(pool) => drop(by_pool.entry(pool).or_default().insert(at)),
+                Whose::Unbegun => self.mover.wants.grant(&at),
+                Whose::Here => {}
+                Whose::Nowhere => drop(nowhere.insert(at)),
             }
         }
         for at in nowhere.difference(&self.nowhere) {
@@ -211,41 +213,41 @@ impl Moving {
         }
         self.nowhere = nowhere;
         let Some((from, left)) = by_pool.pop_first() else { return Ok(REST) };
-        self.claim = Some(self.mover.claim(from, left)?);
+        self.takeover = Some(self.mover.take_over(from, left)?);
         Ok(Duration::ZERO)
     }
 }
 
 impl Mover {
-    fn claim(&self, from: String, left: BTreeSet<TopicPartition>) -> Result<Claim, Error> {
+    fn take_over(&self, from: String, left: BTreeSet<TopicPartition>) -> Result<Takeover, Error> {
         let topics: BTreeSet<String> = left.iter().map(|at| at.topic.to_string()).collect();
         let membership = self.membership(&from, topics.len());
         let mut member = self.broker.join_transactional(&membership, &self.transactional_id)?;
         member.subscribe(&topics)?;
         tracing::info!(from, to = self.pool, partitions = left.len(), "partitions are taken over");
         let verdicts = left.iter().map(|at| (at.clone(), true)).collect();
-        Ok(Claim { from, topics, left, verdicts, member, batch: Batch::new(), until: Instant::now() + CLAIM_MAX })
+        Ok(Takeover { from, topics, left, verdicts, member, batch: Batch::new(), until: Instant::now() + TAKEOVER_MAX })
     }
 
     /// Hands over what this member of the former pool's group has been given. True: there is nothing more to wait for.
-    fn go_on(&self, claim: &mut Claim, snapshot: &Snapshot, wait: Duration) -> Result<bool, Error> {
-        claim.member.gather(&mut claim.batch, &GATHER, wait)?;
-        claim.left.retain(|at| self.is_ours(at, snapshot));
-        let mut assigned = claim.member.assignment();
-        assigned.retain(|at| claim.topics.contains(&*at.topic) && self.is_ours(at, snapshot));
+    fn go_on(&self, takeover: &mut Takeover, snapshot: &Snapshot, wait: Duration) -> Result<bool, Error> {
+        takeover.member.gather(&mut takeover.batch, &GATHER, wait)?;
+        takeover.left.retain(|at| self.is_ours(at, snapshot));
+        let mut assigned = takeover.member.assignment();
+        assigned.retain(|at| takeover.topics.contains(&*at.topic) && self.is_ours(at, snapshot));
         // What another process of the pool waits for is handed over as well: each may have been given what the other wants.
         let unknown: BTreeSet<TopicPartition> =
-            assigned.iter().filter(|at| !claim.verdicts.contains_key(at)).cloned().collect();
+            assigned.iter().filter(|at| !takeover.verdicts.contains_key(at)).cloned().collect();
         if !unknown.is_empty() {
-            for (at, source) in self.sources(&unknown, snapshot)? {
-                claim.verdicts.insert(at, source == Source::Pool(claim.from.clone()));
+            for (at, whose) in self.whose(&unknown, snapshot)? {
+                takeover.verdicts.insert(at, whose == Whose::Pool(takeover.from.clone()));
             }
         }
         let take: Vec<TopicPartition> =
-            assigned.into_iter().filter(|at| claim.verdicts.get(at).copied().unwrap_or(false)).collect();
+            assigned.into_iter().filter(|at| takeover.verdicts.get(at).copied().unwrap_or(false)).collect();
         if !take.is_empty() {
             let mut positions = Positions::new();
-            for (at, standing) in claim.member.standing(&take)? {
+            for (at, standing) in takeover.member.standing(&take)? {
                 match standing {
                     Standing::At(offset) => drop(positions.insert(at, offset)),
                     // Where the log has not got that record any more, it begins with the first that it has.
@@ -255,29 +257,29 @@ impl Mover {
                 }
             }
             if !positions.is_empty() {
-                claim.member.hand_over(&positions, &name::processor_group(&self.pool))?;
+                takeover.member.hand_over(&positions, &name::processor_group(&self.pool))?;
                 self.metrics.moved_partitions.inc_by(u64::try_from(positions.len()).unwrap_or(u64::MAX));
                 tracing::info!(
-                    from = claim.from,
+                    from = takeover.from,
                     to = self.pool,
                     partitions = positions.len(),
                     "partitions were handed over"
                 );
             }
             for at in take {
-                claim.left.remove(&at);
-                claim.verdicts.insert(at, false);
+                takeover.left.remove(&at);
+                takeover.verdicts.insert(at, false);
             }
         }
-        Ok(claim.left.is_empty() || Instant::now() >= claim.until)
+        Ok(takeover.left.is_empty() || Instant::now() >= takeover.until)
     }
 
     /// Who has partitions, by what the groups of all pools have committed that their queues were ever in.
-    fn sources(
+    fn whose(
         &self,
         partitions: &BTreeSet<TopicPartition>,
         snapshot: &Snapshot,
-    ) -> Result<BTreeMap<TopicPartition, Source>, Error> {
+    ) -> Result<BTreeMap<TopicPartition, Whose>, Error> {
         let pools =
             |at: &TopicPartition| snapshot.queue(&at.topic).map(|queue| queue.pools.as_slice()).unwrap_or_default();
         let mut asked: BTreeMap<&str, Vec<TopicPartition>> = BTreeMap::new();
@@ -299,7 +301,7 @@ impl Mover {
                     history.push((pool, *standing));
                 }
             }
-            source(&history, &self.pool)
+            whose(&history, &self.pool)
         };
         Ok(partitions.iter().map(|at| (at.clone(), of(at))).collect())
     }
@@ -314,17 +316,17 @@ impl Mover {
 }
 
 /// Who has a partition, by how all pools stand to it that its queue was ever in, the first one first.
-fn source(history: &[(&str, Standing)], here: &str) -> Source {
+fn whose(history: &[(&str, Standing)], here: &str) -> Whose {
     let has = |(_, standing): &&(&str, Standing)| matches!(standing, Standing::At(_));
     match history.iter().filter(has).map(|(pool, _)| *pool).collect::<Vec<_>>().as_slice() {
-        pools if pools.contains(&here) => Source::Here,
-        [.., last] => Source::Pool((*last).to_owned()),
+        pools if pools.contains(&here) => Whose::Here,
+        [.., last] => Whose::Pool((*last).to_owned()),
         [] => {
             match history.first() {
                 Some((home, _)) if history.iter().all(|(_, standing)| *standing == Standing::Never) => {
-                    if *home == here { Source::Unbegun } else { Source::Pool((*home).to_owned()) }
+                    if *home == here { Whose::Unbegun } else { Whose::Pool((*home).to_owned()) }
                 }
-                _ => Source::Nowhere,
+                _ => Whose::Nowhere,
             }
         }
     }
@@ -336,23 +338,34 @@ mod tests {
     use Standing::{At, Moved, Never};
 
     #[test]
+    fn what_was_granted_and_is_anothers_by_now_is_wanted_again() {
+        let (wants, at) = (Wants::default(), TopicPartition { topic: "t.q".into(), partition: 0 });
+        let wanted = BTreeSet::from([at.clone()]);
+        wants.put("worker", wanted.clone());
+        wants.grant(&at);
+        assert_eq!((wants.all(), wants.grants(&at)), (BTreeSet::new(), true));
+        wants.withdraw(&at);
+        assert_eq!((wants.all(), wants.grants(&at)), (wanted, false));
+    }
+
+    #[test]
     fn a_partition_is_with_the_pool_that_has_committed_it_and_not_moved_it() {
-        let pool = |name: &str| Source::Pool(name.to_owned());
-        let cases: [(&[(&str, Standing)], Source); 9] = [
+        let pool = |name: &str| Whose::Pool(name.to_owned());
+        let cases: [(&[(&str, Standing)], Whose); 9] = [
             (&[("a", At(5)), ("here", Never)], pool("a")),
             (&[("here", Moved(2)), ("a", At(5))], pool("a")),
             (&[("a", Moved(2)), ("b", At(5)), ("here", Never)], pool("b")),
-            (&[("a", Moved(2)), ("here", At(5))], Source::Here),
+            (&[("a", Moved(2)), ("here", At(5))], Whose::Here),
             // Never begun: the first pool's.
             (&[("a", Never), ("b", Never), ("here", Never)], pool("a")),
-            (&[("here", Never), ("a", Never)], Source::Unbegun),
+            (&[("here", Never), ("a", Never)], Whose::Unbegun),
             // On its way.
-            (&[("a", Moved(2)), ("here", Never)], Source::Nowhere),
-            (&[("here", Never), ("a", Moved(2))], Source::Nowhere),
-            (&[], Source::Nowhere),
+            (&[("a", Moved(2)), ("here", Never)], Whose::Nowhere),
+            (&[("here", Never), ("a", Moved(2))], Whose::Nowhere),
+            (&[], Whose::Nowhere),
         ];
         for (history, expected) in cases {
-            assert_eq!(source(history, "here"), expected, "{history:?}");
+            assert_eq!(whose(history, "here"), expected, "{history:?}");
         }
     }
 }

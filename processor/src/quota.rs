@@ -2,8 +2,7 @@
 //!
 //! A quota is so many milliseconds of functions running in a second, on this worker. What is not used is kept, up to
 //! [`BURST`]; what is used beyond that, since no call is cut short, is owed. Who has nothing left waits until there is
-//! [`RESUME`] again: going back to a partition's head means that Kafka sends again what was fetched of it, which must not
-//! happen for every call.
+//! [`RESUME`] again: what was gathered of a partition is given back each time, which must not happen for every call.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jobico_broker::{Batch, Consumer, Error, Positions, Record, TopicPartition};
+use jobico_event::TenantId;
+
+use crate::arrival::{Lane, Lanes, Origin, due_ms};
+use crate::step::Stepper;
 
 /// When a record can be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,9 +23,9 @@ pub enum Readiness {
     AtOrAfterChange(i64),
 }
 
-/// The state of the world that partitions wait for a change of.
+/// How often that has changed which partitions wait for.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct State {
+pub struct Changes {
     /// The catalog's revision.
     pub revision: u64,
     /// How many modules were settled.
@@ -47,9 +51,9 @@ pub struct Waiting {
 
 #[derive(Debug, Clone, Copy)]
 enum Until {
-    Change(State),
+    Change(Changes),
     Time(i64),
-    Either(i64, State),
+    Either(i64, Changes),
 }
 
 /// An event that waits in place, and all behind it with it.
@@ -75,7 +79,7 @@ impl Waiting {
         &mut self,
         batch: &mut Batch,
         member: &mut dyn Consumer,
-        state: State,
+        changes: Changes,
         now_ms: i64,
         readiness: impl FnMut(&Record<'_>) -> Readiness,
     ) -> Result<(), Error> {
@@ -88,33 +92,37 @@ impl Waiting {
         // Noted first: what is paused when a later step fails must be resumed some time.
         for (partition, (_, readiness)) in late {
             let until = match readiness {
+                Readiness::Now => continue,
                 Readiness::At(ms) => Until::Time(ms),
-                Readiness::AtOrAfterChange(ms) => Until::Either(ms, state),
-                Readiness::AfterChange | Readiness::Now => {
+                Readiness::AtOrAfterChange(ms) => Until::Either(ms, changes),
+                Readiness::AfterChange => {
                     self.eager_until_ms = now_ms.saturating_add(EAGER_MS);
-                    Until::Change(state)
+                    Until::Change(changes)
                 }
             };
             self.held.insert(partition, until);
         }
         member.pause(&partitions)?;
-        member.rewind(&heads)?;
-        batch.cut(&heads);
-        Ok(())
+        member.give_back(batch, &heads)
     }
 
-    /// Lets events wait in place, once what comes before them is committed.
+    /// Lets events of a batch wait in place, once what comes before them is committed.
     ///
     /// # Errors
     /// The log's; the member must be made anew then, since it has read past them.
-    pub fn wait_in_place(&mut self, waits: Vec<Wait>, member: &mut dyn Consumer) -> Result<(), Error> {
+    pub fn wait_in_place(
+        &mut self,
+        waits: Vec<Wait>,
+        batch: &mut Batch,
+        member: &mut dyn Consumer,
+    ) -> Result<(), Error> {
         if waits.is_empty() {
             return Ok(());
         }
         let heads: Positions = waits.iter().map(|wait| (wait.partition.clone(), wait.offset)).collect();
         let partitions: Vec<TopicPartition> = heads.keys().cloned().collect();
         member.pause(&partitions)?;
-        member.rewind(&heads)?;
+        member.give_back(batch, &heads)?;
         for wait in waits {
             self.held.insert(wait.partition.clone(), Until::Time(wait.until_ms));
             self.attempts.insert(wait.partition, (wait.offset, wait.attempts));
@@ -132,6 +140,27 @@ impl Waiting {
     #[must_use]
     pub fn holds(&self, partition: &TopicPartition) -> bool {
         self.held.contains_key(partition)
+    }
+
+    /// Forgets what it knows of partitions that were just assigned: another may have gone on with them meanwhile.
+    pub fn begin_anew(&mut self, assigned: &[TopicPartition]) {
+        for at in assigned {
+            self.held.remove(at);
+            self.attempts.remove(at);
+        }
+    }
+
+    /// Lets partitions go on that were sent back before what is held back: each is looked at again.
+    ///
+    /// # Errors
+    /// The log's.
+    pub fn look_again<'p>(
+        &mut self,
+        sent_back: impl Iterator<Item = &'p TopicPartition>,
+        member: &mut dyn Consumer,
+    ) -> Result<(), Error> {
+        let held: Vec<TopicPartition> = sent_back.filter(|at| self.held.remove(*at).is_some()).cloned().collect();
+        if held.is_empty() { Ok(()) } else { member.resume(&held) }
     }
 
     /// How often an event was run that waited in place.
@@ -154,11 +183,11 @@ impl Waiting {
     ///
     /// # Errors
     /// The log's.
-    pub fn let_go(&mut self, member: &mut dyn Consumer, state: State, now_ms: i64) -> Result<(), Error> {
+    pub fn let_go(&mut self, member: &mut dyn Consumer, changes: Changes, now_ms: i64) -> Result<(), Error> {
         let over = |until: &Until| match until {
-            Until::Change(since) => *since != state,
+            Until::Change(since) => *since != changes,
             Until::Time(ms) => *ms <= now_ms,
-            Until::Either(ms, since) => *ms <= now_ms || *since != state,
+            Until::Either(ms, since) => *ms <= now_ms || *since != changes,
         };
         if !self.held.values().any(over) {
             return Ok(());
@@ -173,6 +202,47 @@ impl Waiting {
         }
         self.attempts.retain(|partition, _| owned.contains(partition));
         Ok(())
+    }
+}
+
+/// Whether the queues of a batch can be worked on, each asked once.
+pub struct Queues(Vec<Option<Readiness>>);
+
+impl Queues {
+    /// Of a batch of so many topics.
+    #[must_use]
+    pub fn new(topics: usize) -> Self {
+        Self(vec![None; topics])
+    }
+
+    /// When a record can be run; `quota` says until when a tenant has to wait for its own.
+    pub fn readiness(
+        &mut self,
+        record: &Record<'_>,
+        lanes: &Lanes<'_>,
+        stepper: &mut Stepper,
+        quota: impl FnOnce(&TenantId) -> Option<i64>,
+        now_ms: i64,
+    ) -> Readiness {
+        let mut of = |queue| if stepper.prepare(queue) { Readiness::Now } else { Readiness::AfterChange };
+        let tier = match lanes.lane(record) {
+            Lane::Queue(queue) => {
+                return *self.0[record.topic_index()].get_or_insert_with(|| match of(queue) {
+                    Readiness::Now => quota(&queue.tenant).map_or(Readiness::Now, Readiness::AtOrAfterChange),
+                    other => other,
+                });
+            }
+            Lane::Idle => return Readiness::AfterChange,
+            Lane::Tier(tier) => tier,
+        };
+        match due_ms(record, tier) {
+            due_ms if due_ms > now_ms => Readiness::At(due_ms),
+            _ => match Origin::of_tier(record).ok().and_then(|(origin, _)| lanes.queue(origin.topic)) {
+                Some(queue) => of(queue),
+                // Its job is gone, or it says nothing of where it comes from: nothing to wait for.
+                None => Readiness::Now,
+            },
+        }
     }
 }
 
@@ -203,7 +273,7 @@ mod tests {
         let at = TopicPartition { topic: "t.q".into(), partition: 0 };
         let mut waiting = Waiting { eager_until_ms: 1_000, ..Waiting::default() };
         assert_eq!(waiting.patience(usual, 999), usual, "nothing waits");
-        waiting.held.insert(at, Until::Change(State::default()));
+        waiting.held.insert(at, Until::Change(Changes::default()));
         assert_eq!(waiting.patience(usual, 999), EAGER_STEP);
         assert_eq!(waiting.patience(Duration::ZERO, 999), Duration::ZERO);
         assert_eq!(waiting.patience(usual, 1_000), usual);

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hashlink::LruCache;
-use jobico_broker::{Error, Transactor};
+use jobico_broker::{Cause as ErrorCause, Class, Error, Outgoing, Transactor};
 use jobico_event::dead_letter::{Cause, Stage};
 use jobico_event::decode::{DecodeError, Decoded, decode};
 use jobico_event::retry::{Ordering, Tier};
@@ -20,11 +20,15 @@ use crate::arrival::Arrival;
 use crate::config::Limits;
 use crate::decide::{Action, decide};
 use crate::encode::{self, Headers, Source};
+use crate::function::fault::Kind;
 use crate::function::{Fault, Instance, Module};
 use crate::library::{Library, Lookup};
 use crate::metrics::Tally;
 use crate::outcome::{Outcome, Output, Prospect};
 use crate::room;
+
+/// The time that has passed since some moment, which never goes back.
+pub type Stopwatch = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// What a worker keeps from event to event.
 pub struct Stepper {
@@ -39,9 +43,20 @@ pub struct Stepper {
     traces: bool,
     /// The batch's span, to which those of its events are linked; none where nothing is traced.
     batch: Span,
-    function_time: Duration,
+    stopwatch: Stopwatch,
+    /// Bytes produced since the batch began.
+    produced_bytes: usize,
     /// What was counted since the last commit.
     pub tally: Tally,
+}
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stepped {
+    /// What became of the event's place.
+    pub verdict: Verdict,
+    /// How long its function ran.
+    pub function_time: Duration,
 }
 
 /// What became of an event's place in its partition.
@@ -62,7 +77,14 @@ struct InstanceKey {
 impl Stepper {
     /// A stepper for a pool's events that keeps at most `instances_max` instances.
     #[must_use]
-    pub fn new(pool: &str, limits: Limits, library: Library, instances_max: usize, traces: bool) -> Self {
+    pub fn new(
+        pool: &str,
+        limits: Limits,
+        library: Library,
+        instances_max: usize,
+        traces: bool,
+        stopwatch: Stopwatch,
+    ) -> Self {
         Self {
             pool: pool.to_owned(),
             limits,
@@ -74,7 +96,8 @@ impl Stepper {
             headers: Headers::default(),
             traces,
             batch: Span::none(),
-            function_time: Duration::ZERO,
+            stopwatch,
+            produced_bytes: 0,
             tally: Tally::default(),
         }
     }
@@ -82,6 +105,7 @@ impl Stepper {
     /// A batch of so many events begins: its span, where traces are exported. It is the root of a trace of its own, since
     /// its events belong to many, and ends once the batch is committed or given up.
     pub fn begin_batch(&mut self, events: usize) -> Span {
+        self.produced_bytes = 0;
         if self.traces {
             self.batch = tracing::info_span!(parent: None, "process batch", otel.kind = "consumer", pool = self.pool, events, events.done = Empty, commit.ms = Empty);
         }
@@ -93,27 +117,29 @@ impl Stepper {
         self.batch = Span::none();
     }
 
+    /// Bytes produced since the batch began.
+    #[must_use]
+    pub fn produced_bytes(&self) -> usize {
+        self.produced_bytes
+    }
+
     /// How many instances are kept.
     #[must_use]
     pub fn instances(&self) -> usize {
         self.instances.len()
     }
 
-    /// How long functions ran since this was asked last.
-    pub fn take_function_time(&mut self) -> Duration {
-        std::mem::take(&mut self.function_time)
-    }
-
     /// Does what follows from one event of `queue`, within the member's open transaction.
     ///
     /// # Errors
-    /// The log's, from producing: the transaction has to be aborted.
+    /// The log's, from producing; or the machine has no room for an instance of the function. The transaction has to be
+    /// aborted.
     pub fn step(
         &mut self,
         arrival: Arrival<'_>,
         queue: &QueueView,
         member: &mut dyn Transactor,
-    ) -> Result<Verdict, Error> {
+    ) -> Result<Stepped, Error> {
         self.with_id(arrival, |this, decoded, id| {
             let known = decoded.map_err(|error| undecodable(&error)).and_then(|decoded| {
                 match queue.event(decoded.event.as_deref()) {
@@ -137,7 +163,7 @@ impl Stepper {
         arrival: Arrival<'_>,
         tenant: &TenantId,
         member: &mut dyn Transactor,
-    ) -> Result<Verdict, Error> {
+    ) -> Result<Stepped, Error> {
         let message =
             format!("no job in force reads '{}' any more; one did before it had to wait", arrival.origin.topic);
         let cause = Cause { stage: Stage::Validate, code: "unknown_event", message: message.into() };
@@ -165,16 +191,18 @@ impl Stepper {
     /// Writes the dead letter of an event that reaches no function.
     fn give_up(
         &mut self,
-        Arrival { record, origin, attempts }: Arrival<'_>,
+        Arrival { record, origin, attempts, in_tier: _ }: Arrival<'_>,
         tenant: &TenantId,
         cause: &Cause,
         id: &str,
         member: &mut dyn Transactor,
-    ) -> Result<Verdict, Error> {
+    ) -> Result<Stepped, Error> {
         self.tally.count_dead(tenant, cause);
         let source = Source { record, origin, attempts: attempts + 1, id, trace: &Carried::default() };
-        encode::dead_letter(&mut self.headers, cause, &source, &name::dead(tenant), None, |out| member.produce(out))?;
-        Ok(Verdict::Done)
+        let (headers, produced) = (&mut self.headers, &mut self.produced_bytes);
+        let dead = name::dead(tenant);
+        encode::dead_letter(headers, cause, &source, &dead, None, |out| produce(member, out, produced))?;
+        Ok(Stepped { verdict: Verdict::Done, function_time: Duration::ZERO })
     }
 
     /// Runs the event's function, and does what follows.
@@ -186,8 +214,10 @@ impl Stepper {
         queue: &QueueView,
         id: &str,
         member: &mut dyn Transactor,
-    ) -> Result<Verdict, Error> {
-        let Arrival { record, origin, attempts } = arrival;
+    ) -> Result<Stepped, Error> {
+        let Arrival { record, origin, attempts, in_tier } = arrival;
+        // A job may have been given another policy while the event waited in a tier.
+        let ordering = if in_tier { Ordering::None } else { event.retry.ordering };
         let span = self.span(decoded, event, id);
         let carried = Carried::new(decoded.traceparent, decoded.tracestate);
         let trace = match &span {
@@ -204,11 +234,9 @@ impl Stepper {
             return self.give_up(arrival, &queue.tenant, &cause, id, member);
         }
         let mut output = std::mem::take(&mut self.output);
-        let started = Instant::now();
+        let started = (self.stopwatch)();
         let (outcome, answer) = self.outcome(&decoded.data, event, &mut output, &source, queue, member)?;
-        let function_time = started.elapsed();
-        self.function_time += function_time;
-        self.tally.count(&queue.tenant, &outcome, function_time);
+        let function_time = (self.stopwatch)().saturating_sub(started);
         let output_view = match answer {
             Some(bytes) if bytes > self.limits.output_bytes => Output::TooLarge { bytes },
             Some(_) => Output::Bytes(&output),
@@ -217,15 +245,17 @@ impl Stepper {
         let outcome = match outcome {
             // There is no tier that it could wait in.
             Outcome::Failed { cause, prospect: Prospect::Open }
-                if event.retry.ordering == Ordering::None && !room::fits_as_it_came(&record) =>
+                if ordering == Ordering::None && !room::fits_as_it_came(&record) =>
             {
                 Outcome::Failed { cause, prospect: Prospect::None }
             }
             outcome => outcome,
         };
         let event_bytes_max = self.limits.output_bytes + room::CARRIED_BYTES_MAX;
-        let (headers, tally, pool, mut verdict) = (&mut self.headers, &mut self.tally, &self.pool, Verdict::Done);
-        let acted = decide(outcome, source.attempts, event, output_view, event_bytes_max, |action| {
+        let (headers, tally, pool) = (&mut self.headers, &mut self.tally, &self.pool);
+        let produced = &mut self.produced_bytes;
+        let (mut verdict, mut answered) = (Verdict::Done, None);
+        let acted = decide(outcome, source.attempts, ordering, event, output_view, event_bytes_max, |action| {
             match &action {
                 Action::DeadLetter(cause) => tally.count_dead(&queue.tenant, cause),
                 Action::Retry { tier, .. } => tally.count_retry(*tier),
@@ -233,12 +263,15 @@ impl Stepper {
                     tally.count_retry(*tier);
                     verdict = Verdict::WaitInPlace(*tier);
                 }
-                Action::Result { .. } | Action::Event { .. } => {}
+                Action::Result { status, .. } => answered = Some(*status),
+                Action::Event { .. } => {}
             }
-            encode::action(headers, &action, &source, event, pool, |out| member.produce(out))
+            encode::action(headers, &action, &source, event, pool, |out| produce(member, out, produced))
         });
         self.output = output;
-        acted.map(|()| verdict)
+        acted?;
+        self.tally.count(&queue.tenant, answered, function_time);
+        Ok(Stepped { verdict, function_time })
     }
 
     /// Checks the event and runs its function. Beside the outcome: how many bytes it answered, none where there was no
@@ -261,17 +294,30 @@ impl Stepper {
             .timeout_ms
             .map_or(self.limits.call, |ms| Duration::from_millis(ms.into()).min(self.limits.call));
         let key = InstanceKey { digest: event.function.digest, main: event.function.main.clone() };
-        let instance = match self.instance(&key, deadline) {
+        let mut instance = match self.instance(&key, deadline) {
             Ok(instance) => instance,
-            Err(fault) => return Ok((failed(&fault.within(deadline)), None)),
+            Err(fault) => return unmade(fault, deadline),
         };
-        let answer = instance.call(valid.bytes(), deadline, output);
+        let is_used = instance.has_answered();
+        let mut answer = instance.call(valid.bytes(), deadline, output);
+        if is_used && answer.as_ref().is_err_and(|fault| fault.kind != Kind::Timeout) {
+            // What earlier events left in the instance may be the reason, such as memory that it does not give back: only a
+            // failure of a new one is this event's.
+            self.instances.remove(&key);
+            instance = match self.instance(&key, deadline) {
+                Ok(instance) => instance,
+                Err(fault) => return unmade(fault, deadline),
+            };
+            answer = instance.call(valid.bytes(), deadline, output);
+        }
+        let mut produced = 0;
         let logged: Result<(), Error> = instance.log().iter().enumerate().try_for_each(|(index, line)| {
-            encode::log_line(index, line, source, queue, event, |out| member.produce(out))
+            encode::log_line(index, line, source, queue, event, |out| produce(member, out, &mut produced))
         });
         if instance.is_broken() {
             self.instances.remove(&key);
         }
+        self.produced_bytes += produced;
         logged?;
         Ok(match answer {
             Ok(answer) => (Outcome::Answered { code: answer.code }, answer.has_output.then_some(answer.output_bytes)),
@@ -313,7 +359,12 @@ impl Stepper {
             if self.instances.len() >= self.instances.capacity() {
                 self.instances.remove_lru();
             }
-            let instance = Instance::new(module, &key.main, &self.limits, deadline)?;
+            let made = Instance::new(module, &key.main, &self.limits, deadline);
+            if made.as_ref().is_err_and(|fault| fault.kind == Kind::Machine) {
+                // Room for the next try, which is the same batch again.
+                self.instances.clear();
+            }
+            let instance = made?;
             self.tally.instances_made += 1;
             self.instances.insert(key.clone(), instance);
         }
@@ -326,6 +377,20 @@ impl Stepper {
             tracing::info_span!("process event", otel.kind = "consumer", tenant = %event.tenant, job = %event.job, event = %event.event, id)
         })
     }
+}
+
+/// What follows where there is no instance of the function: the event has failed, or the batch where the machine is at fault.
+fn unmade(fault: Fault, deadline: Duration) -> Result<(Outcome, Option<usize>), Error> {
+    if fault.kind == Kind::Machine {
+        return Err(Error::new(Class::Abortable, ErrorCause::Other, "make an instance", fault.message));
+    }
+    Ok((failed(&fault.within(deadline)), None))
+}
+
+/// Produces a record, and counts its bytes.
+fn produce(member: &mut dyn Transactor, out: &Outgoing<'_>, bytes: &mut usize) -> Result<(), Error> {
+    *bytes += out.key.map_or(0, <[u8]>::len) + out.value.map_or(0, <[u8]>::len);
+    member.produce(out)
 }
 
 fn failed(fault: &Fault) -> Outcome {

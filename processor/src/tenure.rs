@@ -58,19 +58,19 @@ impl Tenures {
     }
 
     /// Takes what is not the pool's out of the batch, and holds its partition back; whether the member has partitions that it
-    /// did not have before. To be called after each gather.
+    /// did not have before, which `assigned` names. To be called after each gather.
     ///
     /// # Errors
     /// The log's; the batch is to be given up.
     pub fn admit(
         &mut self,
+        assigned: Vec<TopicPartition>,
         batch: &mut Batch,
         member: &mut dyn Consumer,
         snapshot: &Snapshot,
         pool: &str,
         now_ms: i64,
     ) -> Result<bool, Error> {
-        let assigned = member.take_assigned();
         let has_more = !assigned.is_empty();
         if has_more {
             for at in assigned.into_iter().filter(|at| name::tier_of(pool, &at.topic).is_none()) {
@@ -129,6 +129,9 @@ impl Tenures {
             let held = self.unproven.get(&at).is_some_and(|tenure| tenure.held);
             self.unproven.insert(at.clone(), Unproven { due_ms: Some(now_ms + again_ms), held });
             let queue = snapshot.queue(&at.topic).map(AsRef::as_ref);
+            if let Some(Standing::Moved(_)) = standings.get(&at) {
+                self.wants.withdraw(&at);
+            }
             let opening =
                 standings.get(&at).and_then(|standing| opening(*standing, queue, pool, self.wants.grants(&at)));
             if let Some(from) = opening {

@@ -42,6 +42,15 @@ struct Turn {
     earned: Duration,
 }
 
+/// What one event took of a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// How long its function ran.
+    pub function_time: Duration,
+    /// The batch has no room for another.
+    pub is_full: bool,
+}
+
 /// What parties took beyond their parts.
 #[derive(Debug)]
 pub struct Turns {
@@ -82,8 +91,8 @@ impl Turns {
         }
     }
 
-    /// Gives those with events in a batch their turns: `step` does one event of a party, its n-th, and says how long its
-    /// function took. How many events of each party were done: at least one, where allowances let somebody run.
+    /// Gives those with events in a batch their turns: `step` does one event of a party, its n-th, and says what that took, and
+    /// whether the batch has room for more. How many events of each party were done: at least one, where allowances let somebody run.
     ///
     /// # Errors
     /// What `step` gave.
@@ -91,17 +100,19 @@ impl Turns {
         &mut self,
         claims: &[Claim],
         events: &[usize],
-        mut step: impl FnMut(usize, usize) -> Result<Duration, E>,
+        mut step: impl FnMut(usize, usize) -> Result<Taken, E>,
     ) -> Result<Vec<usize>, E> {
-        let (mut done, mut total) = (vec![0; claims.len()], Duration::ZERO);
+        let (mut done, mut total, mut is_full) = (vec![0; claims.len()], Duration::ZERO, false);
         for turn in self.next(claims) {
-            if self.is_over(total) {
+            if is_full || self.is_over(total) {
                 break;
             }
             let (claim, done, mut taken) = (&claims[turn.index], &mut done[turn.index], Duration::ZERO);
             let own = turn.own.min(claim.allowance.unwrap_or(Duration::MAX));
-            while *done < events[turn.index] && taken < own && !self.is_over(total + taken) {
-                taken += step(turn.index, *done)?;
+            while *done < events[turn.index] && taken < own && !is_full && !self.is_over(total + taken) {
+                let step = step(turn.index, *done)?;
+                taken += step.function_time;
+                is_full = step.is_full;
                 *done += 1;
             }
             self.settle(&claim.party, turn, taken, events[turn.index] - *done);
@@ -232,7 +243,8 @@ mod tests {
     fn batch(turns: &mut Turns, parties: &[Busy]) -> Vec<Duration> {
         let claims: Vec<Claim> = parties.iter().map(|busy| busy.0.clone()).collect();
         let events: Vec<usize> = parties.iter().map(|busy| busy.2).collect();
-        let done = turns.run(&claims, &events, |party, _| Ok::<_, ()>(parties[party].1)).unwrap();
+        let step = |party: usize, _| Ok::<_, ()>(Taken { function_time: parties[party].1, is_full: false });
+        let done = turns.run(&claims, &events, step).unwrap();
         done.iter().zip(parties).map(|(done, busy)| busy.1 * u32::try_from(*done).unwrap()).collect()
     }
 
@@ -289,6 +301,24 @@ mod tests {
         for _ in 0..20 {
             assert!(batch(&mut turns, &parties).iter().sum::<Duration>() > Duration::ZERO);
         }
+    }
+
+    #[test]
+    fn a_batch_that_is_full_ends_and_who_had_no_turn_in_it_has_one_soon() {
+        let mut turns = Turns::new(BUDGET);
+        let claims = [busy("a", 1, 1).0, busy("b", 1, 1).0];
+        let mut had = [0, 0];
+        for _ in 0..10 {
+            let mut steps = 0;
+            let full_after_three = |_, _| {
+                steps += 1;
+                Ok::<_, ()>(Taken { function_time: ms(1), is_full: steps == 3 })
+            };
+            let done = turns.run(&claims, &[1_000, 1_000], full_after_three).unwrap();
+            assert_eq!(done.iter().sum::<usize>(), 3);
+            had.iter_mut().zip(done).for_each(|(had, done)| *had += done);
+        }
+        assert!(had.iter().all(|had| *had >= 9), "{had:?}");
     }
 
     #[test]

@@ -1,41 +1,37 @@
 //! A worker: one thread, one member of the pool's group, one transactional producer.
 //!
 //! ```text
-//! starting ── joined ──► running ── stop ──► stopped
-//!    ▲                      │ error: abort, rewind, wait, go on; a fatal one, or an abort that fails:
-//!    └────── rebuilding ◄───┘ drop the member and join again
+//! joining ── joined ──► running ── stop ──► stopped
+//!    ▲                    │ a turn: follow the catalog ─► gather ─► hold back ─► begin ─► step … ─► commit
+//!    │                    │ an error before the commit: abort, rewind, wait, next turn
+//!    └────────────────────┘ a fatal one, an abort that fails, or an error after the commit: the member is dropped
 //! ```
 //!
 //! [`Worker::run`] is [`Course::turn`] after [`Course::turn`], with the waits in between. Tests take those turns themselves:
-//! several workers in one thread, in an order that a seed decides, without waiting.
+//! several workers in one thread, in an order that a seed decides, without waiting. A stop is looked for between turns: the
+//! batch that is being done is committed, or aborted, before.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use jobico_broker::{Batch, Broker, Class, Error, GatherLimits, Membership, Record, TopicPartition, Transactor};
+use jobico_broker::{Broker, Class, Error, GatherLimits, Membership};
 use jobico_catalog::Handle;
-use jobico_event::{TenantId, name};
+use jobico_event::TenantId;
 use jobico_service::BoxError;
+use jobico_service::backoff::{self, Backoff};
 use jobico_service::health::Component;
 use tokio_util::sync::CancellationToken;
 
-use crate::arrival::{Lane, Lanes, Origin, due_ms};
-use crate::backlog::Backlog;
-use crate::batch;
+use crate::arrival::Lanes;
+use crate::batch::Run;
 use crate::config::Limits;
-use crate::foresight::Foresight;
+use crate::desk::Desk;
 use crate::library::Library;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Part};
 use crate::moves::Wants;
 use crate::quota::Quotas;
-use crate::readiness::{Readiness, State, Waiting};
-use crate::step::Stepper;
-use crate::tenure::Tenures;
-use crate::turns::Turns;
-
-/// Events that are gathered and not done, as multiples of what one batch takes: beyond that, no more are gathered.
-const LEFT_BATCHES_MAX: usize = 4;
+use crate::readiness::Changes;
+use crate::step::{Stepper, Stopwatch};
 
 /// A worker, before it runs.
 pub struct Worker {
@@ -86,6 +82,8 @@ pub struct Pace {
     pub measure_every: Duration,
     /// The time, milliseconds since 1970: Kafka's own measure.
     pub now_ms: Arc<dyn Fn() -> i64 + Send + Sync>,
+    /// What measures how long functions run.
+    pub stopwatch: Stopwatch,
 }
 
 impl Default for Pace {
@@ -96,6 +94,7 @@ impl Default for Pace {
             backoff_max: Duration::from_secs(2),
             measure_every: Duration::from_secs(5),
             now_ms: Arc::new(now_ms),
+            stopwatch: stopwatch(),
         }
     }
 }
@@ -107,8 +106,30 @@ pub struct Course {
     /// Kept where the member is made anew: what was used was used.
     quotas: Quotas,
     backoff: Backoff,
-    /// None: it has to join the group.
-    member: Option<(Box<dyn Transactor>, Desk)>,
+    instances: Part,
+    state: State,
+}
+
+/// Where a worker is in its course.
+enum State {
+    /// It has no member: at its start, and where the last one was of no more use.
+    Joining,
+    /// It has one; between turns no transaction of it is open.
+    Running(Box<Desk>),
+}
+
+/// Why a turn did not end well.
+enum Broken {
+    /// Nothing of its batch counts: it is aborted, and done again.
+    Batch(Error),
+    /// The batch is committed, and must not be done again: a new member begins behind it, and nowhere before.
+    Member(Error),
+}
+
+impl From<Error> for Broken {
+    fn from(error: Error) -> Self {
+        Self::Batch(error)
+    }
 }
 
 impl Worker {
@@ -120,85 +141,52 @@ impl Worker {
         let mut course = Course::new(self);
         while !course.worker.stop.is_cancelled() {
             let wait = course.turn();
-            course.worker.pause(wait);
+            backoff::sleep(&course.worker.stop, wait);
         }
         Ok(())
     }
 
-    fn join(&self) -> Result<Box<dyn Transactor>, Error> {
+    fn join(&self) -> Result<Desk, Error> {
         let membership = Membership {
             group: self.group.clone(),
             client_id: format!("jobico-processor-{}", self.name),
             topics: self.catalog.load().topics_of_pool(&self.pool).len(),
         };
-        self.broker.join_transactional(&membership, &self.transactional_id)
+        Ok(Desk::new(self, self.broker.join_transactional(&membership, &self.transactional_id)?))
     }
 
     /// One turn: follow the catalog, gather a batch, do it.
-    fn turn(
-        &self,
-        member: &mut dyn Transactor,
-        stepper: &mut Stepper,
-        quotas: &mut Quotas,
-        desk: &mut Desk,
-    ) -> Result<(), Error> {
-        let Desk { batch, spare, left, tenures, waiting, turns, backlog, subscribed, foresight } = desk;
+    fn turn(&self, desk: &mut Desk, stepper: &mut Stepper, quotas: &mut Quotas) -> Result<(), Broken> {
         // The revision is read before the snapshot: a swap between the two is seen in the next turn at the latest.
-        let state = State { revision: self.catalog.revision(), settled: self.library.settled() };
+        let changes = Changes { revision: self.catalog.revision(), settled: self.library.settled() };
         let snapshot = self.catalog.load();
-        let is_new = *subscribed != Some(state.revision);
-        if is_new {
-            member.subscribe(&snapshot.topics_of_pool(&self.pool))?;
-            *subscribed = Some(state.revision);
-        }
-        hold_left(left, batch, waiting, member)?;
-        waiting.let_go(member, state, (self.pace.now_ms)())?;
-        let wait = waiting.patience(self.pace.gather_wait, (self.pace.now_ms)());
-        member.gather_more(batch, &more_than(batch, &self.gather), wait)?;
-        if tenures.admit(batch, member, &snapshot, &self.pool, (self.pace.now_ms)())? || is_new {
-            foresight.look(member, &snapshot, &self.library);
+        let is_new = desk.follow(changes.revision, &snapshot, &self.pool)?;
+        desk.gather(&self.gather, &self.pace, changes)?;
+        if desk.admit(&snapshot, &self.pool, self.now_ms())? || is_new {
+            desk.foresee(&snapshot, &self.library);
         }
         stepper.release_modules();
         let quota = |tenant: &TenantId| snapshot.tenant(tenant.as_str()).and_then(|view| view.quota_ms_per_s);
-        quotas.count_waits((self.pace.now_ms)(), quota, |tenant, waited| self.metrics.count_throttled(tenant, waited));
-        let (lanes, now_ms) = (Lanes::of(batch, &snapshot, &self.pool), (self.pace.now_ms)());
-        let mut queues = Queues::new(batch.topics().len());
-        waiting.hold_back(batch, member, state, now_ms, |record| {
-            queues.readiness(record, &lanes, stepper, |tenant| quotas.wait(tenant, quota(tenant), now_ms), now_ms)
-        })?;
-        if backlog.is_due() {
-            backlog.tell(member.backlog(&|topic| name::tier_of(&self.pool, topic).is_none()) + batch.len() as u64);
-        }
-        if batch.is_empty() {
+        quotas.count_waits(self.now_ms(), quota, |tenant, waited| self.metrics.count_throttled(tenant, waited));
+        let (lanes, now_ms) = (Lanes::of(&desk.batch, &snapshot, &self.pool), self.now_ms());
+        let until = |tenant: &TenantId| quotas.wait(tenant, quota(tenant), now_ms);
+        desk.hold_back(&lanes, changes, stepper, until, now_ms)?;
+        desk.measure(&self.pool);
+        if desk.batch.is_empty() {
             return Ok(());
         }
-        let (begun, count) = (Instant::now(), batch.len());
-        let done = batch::run(batch, &lanes, waiting, turns, quotas, stepper, member, &self.metrics, now_ms);
+        let begun = Instant::now();
+        let run = Run::new(&desk.batch, &lanes, &desk.waiting, quotas, stepper, &mut *desk.member, now_ms);
+        let done = run.commit(&mut desk.turns, &self.metrics);
         stepper.end_batch();
         let done = done?;
-        backlog.has_done(count - done.left.len(), begun.elapsed());
         self.metrics.take_over(&mut stepper.tally);
-        self.metrics.instances.set(i64::try_from(stepper.instances()).unwrap_or(i64::MAX));
-        waiting.forget_done(&done.committed);
-        // The batch is committed, and must not be done again: the member has to begin anew from there, and nowhere before.
-        spare.clear();
-        done.left.iter().filter_map(|index| batch.get(*index)).for_each(|record| spare.push_record(&record));
-        std::mem::swap(batch, spare);
-        waiting.wait_in_place(done.waits, member).map_err(|error| Error { class: Class::Fatal, ..error })
+        desk.backlog.has_done(done.events, begun.elapsed());
+        desk.keep_left(done).map_err(Broken::Member)
     }
 
-    /// Waits, but not longer than until the stop.
-    fn pause(&self, wait: Duration) {
-        if wait.is_zero() {
-            return;
-        }
-        let until = Instant::now() + wait;
-        while !self.stop.is_cancelled() {
-            match until.checked_duration_since(Instant::now()) {
-                Some(rest) if !rest.is_zero() => std::thread::sleep(rest.min(self.pace.gather_wait)),
-                _ => return,
-            }
-        }
+    fn now_ms(&self) -> i64 {
+        (self.pace.now_ms)()
     }
 }
 
@@ -208,184 +196,86 @@ impl Course {
     pub fn new(worker: Worker) -> Self {
         let instances_max = worker.library.instances_max_per_worker();
         let (limits, library) = (worker.limits.clone(), worker.library.clone());
-        let stepper = Stepper::new(&worker.pool, limits, library, instances_max, worker.traces);
-        Self { worker, stepper, quotas: Quotas::default(), backoff: Backoff::default(), member: None }
+        let stopwatch = worker.pace.stopwatch.clone();
+        Self {
+            stepper: Stepper::new(&worker.pool, limits, library, instances_max, worker.traces, stopwatch),
+            quotas: Quotas::default(),
+            backoff: Backoff::new(worker.pace.backoff_min, worker.pace.backoff_max),
+            instances: Part::of(&worker.metrics.instances),
+            state: State::Joining,
+            worker,
+        }
     }
 
     /// Joins the group, or gathers a batch and does it; how long to wait before the next turn.
     pub fn turn(&mut self) -> Duration {
-        let Some((member, desk)) = &mut self.member else { return self.join() };
-        let Err(error) = self.worker.turn(&mut **member, &mut self.stepper, &mut self.quotas, desk) else {
+        match &mut self.state {
+            State::Joining => match self.worker.join() {
+                Ok(desk) => {
+                    self.worker.health.ready();
+                    self.state = State::Running(Box::new(desk));
+                    Duration::ZERO
+                }
+                Err(error) => {
+                    self.worker.health.failing(&error);
+                    self.backoff.after_error()
+                }
+            },
+            State::Running(desk) => {
+                let turned = self.worker.turn(desk, &mut self.stepper, &mut self.quotas);
+                self.instances.set(self.stepper.instances());
+                match turned {
+                    Ok(()) => self.went_well(),
+                    Err(Broken::Batch(error)) => self.give_up(error),
+                    Err(Broken::Member(error)) => self.rebuild(&error),
+                }
+            }
+        }
+    }
+
+    fn went_well(&mut self) -> Duration {
+        if self.backoff.errors() > 0 {
             self.backoff.reset();
-            return Duration::ZERO;
-        };
+            self.worker.health.ready();
+        }
+        Duration::ZERO
+    }
+
+    /// Ends what an error left open, so that the batch is done again from where it began.
+    fn give_up(&mut self, error: Error) -> Duration {
+        tracing::warn!(worker = self.worker.name, %error, class = %error.class, "a batch is given up and done again");
         self.worker.metrics.aborts.with_label_values(&[&error.class.to_string()]).inc();
         self.stepper.tally.clear();
-        if let Err(error) = recover(&mut **member, &mut desk.batch, error) {
-            tracing::warn!(worker = self.worker.name, %error, "the member is made anew; nothing is lost");
-            self.worker.metrics.rebuilds.inc();
-            self.member = None;
+        // One alone says little: any rebalance that meets a commit makes one.
+        if self.backoff.errors() > 0 {
+            self.worker.health.failing(&error);
         }
-        self.backoff.next(&self.worker.pace)
-    }
-
-    fn join(&mut self) -> Duration {
-        match self.worker.join() {
-            Ok(member) => {
-                self.worker.health.ready();
-                self.member = Some((member, Desk::new(&self.worker)));
-                Duration::ZERO
-            }
-            Err(error) => {
-                self.worker.health.failing(&error);
-                self.backoff.next(&self.worker.pace)
-            }
-        }
-    }
-}
-
-/// What a worker has before it, from turn to turn.
-struct Desk {
-    /// What is gathered and not committed.
-    batch: Batch,
-    /// For what is left of it.
-    spare: Batch,
-    /// Partitions of what is left: no more is gathered of them before it is done.
-    left: BTreeSet<TopicPartition>,
-    tenures: Tenures,
-    waiting: Waiting,
-    turns: Turns,
-    backlog: Backlog,
-    /// The catalog's revision of which it has the topics.
-    subscribed: Option<u64>,
-    foresight: Foresight,
-}
-
-impl Desk {
-    fn new(worker: &Worker) -> Self {
-        Self {
-            tenures: Tenures::new(&worker.name, worker.wants.clone()),
-            batch: Batch::new(),
-            spare: Batch::new(),
-            left: BTreeSet::new(),
-            waiting: Waiting::default(),
-            turns: Turns::new(worker.batch_time),
-            backlog: Backlog::new(&worker.metrics.backlog, worker.pace.measure_every),
-            subscribed: None,
-            foresight: Foresight::default(),
-        }
-    }
-}
-
-/// The limits of a batch in which something is left.
-fn more_than(batch: &Batch, limits: &GatherLimits) -> GatherLimits {
-    let more = |left: usize, limit: usize| left.saturating_add(limit).min(limit.saturating_mul(LEFT_BATCHES_MAX));
-    GatherLimits {
-        records_max: more(batch.len(), limits.records_max),
-        bytes_max: more(batch.bytes_len(), limits.bytes_max),
-    }
-}
-
-/// Gathers no more of partitions of which something is left, and again of those of which nothing is.
-/// Who has come to wait meanwhile stays paused.
-fn hold_left(
-    left: &mut BTreeSet<TopicPartition>,
-    batch: &Batch,
-    waiting: &Waiting,
-    member: &mut dyn Transactor,
-) -> Result<(), Error> {
-    if left.is_empty() && batch.is_empty() {
-        return Ok(());
-    }
-    let now: BTreeSet<TopicPartition> = batch.first_offsets().into_keys().collect();
-    let (done, new): (Vec<_>, Vec<_>) = (
-        left.difference(&now).filter(|at| !waiting.holds(at)).cloned().collect(),
-        now.difference(left).cloned().collect(),
-    );
-    // Noted first: what is paused when a later step fails must be resumed some time.
-    left.extend(new.iter().cloned());
-    member.resume(&done)?;
-    member.pause(&new)?;
-    *left = now;
-    Ok(())
-}
-
-/// Whether the queues of a batch can be worked on, each asked once.
-struct Queues(Vec<Option<Readiness>>);
-
-impl Queues {
-    fn new(topics: usize) -> Self {
-        Self(vec![None; topics])
-    }
-
-    /// When a record can be run; `quota` says until when a tenant has to wait for its own.
-    fn readiness(
-        &mut self,
-        record: &Record<'_>,
-        lanes: &Lanes<'_>,
-        stepper: &mut Stepper,
-        quota: impl FnOnce(&TenantId) -> Option<i64>,
-        now_ms: i64,
-    ) -> Readiness {
-        let mut of = |queue| if stepper.prepare(queue) { Readiness::Now } else { Readiness::AfterChange };
-        let tier = match lanes.lane(record) {
-            Lane::Queue(queue) => {
-                return *self.0[record.topic_index()].get_or_insert_with(|| match of(queue) {
-                    Readiness::Now => quota(&queue.tenant).map_or(Readiness::Now, Readiness::AtOrAfterChange),
-                    other => other,
-                });
-            }
-            Lane::Idle => return Readiness::AfterChange,
-            Lane::Tier(tier) => tier,
+        let ended = match (&mut self.state, error.class) {
+            (State::Running(desk), Class::Retriable | Class::Abortable) => desk.abort(),
+            (State::Running(_), Class::Fatal) | (State::Joining, _) => Err(error),
         };
-        match due_ms(record, tier) {
-            due_ms if due_ms > now_ms => Readiness::At(due_ms),
-            _ => match Origin::of_tier(record).ok().and_then(|(origin, _)| lanes.queue(origin.topic)) {
-                Some(queue) => of(queue),
-                // Its job is gone, or it says nothing of where it comes from: nothing to wait for.
-                None => Readiness::Now,
-            },
+        match ended {
+            Ok(()) => self.backoff.after_error(),
+            Err(error) => self.rebuild(&error),
         }
     }
+
+    fn rebuild(&mut self, error: &Error) -> Duration {
+        tracing::warn!(worker = self.worker.name, %error, "the member is made anew; nothing is lost");
+        self.worker.metrics.rebuilds.inc();
+        self.state = State::Joining;
+        self.backoff.after_error()
+    }
+}
+
+/// A stopwatch of real time.
+fn stopwatch() -> Stopwatch {
+    let started = Instant::now();
+    Arc::new(move || started.elapsed())
 }
 
 /// The time, milliseconds since 1970: Kafka's own measure.
 fn now_ms() -> i64 {
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// Ends what an error left open, so that the batch is done again from where it began.
-///
-/// # Errors
-/// The member is of no more use.
-fn recover(member: &mut dyn Transactor, batch: &mut Batch, error: Error) -> Result<(), Error> {
-    tracing::warn!(%error, class = %error.class, "a batch is given up and done again");
-    match error.class {
-        Class::Fatal => Err(error),
-        Class::Retriable | Class::Abortable => {
-            member.abort()?;
-            member.rewind(&batch.first_offsets())?;
-            batch.clear();
-            Ok(())
-        }
-    }
-}
-
-/// Waits that grow.
-#[derive(Debug, Default)]
-struct Backoff {
-    errors: u32,
-}
-
-impl Backoff {
-    fn next(&mut self, pace: &Pace) -> Duration {
-        let wait = pace.backoff_min.saturating_mul(1 << self.errors.min(10)).min(pace.backoff_max);
-        self.errors += 1;
-        wait
-    }
-
-    fn reset(&mut self) {
-        self.errors = 0;
-    }
 }

@@ -48,7 +48,7 @@ const EVENT_BYTES_MAX: usize = 20;
 /// The actions, in short.
 fn actions(outcome: Outcome, attempts: u32, event: &EventView, output: Output<'_>) -> Vec<String> {
     let mut seen = Vec::new();
-    decide(outcome, attempts, event, output, EVENT_BYTES_MAX, |action| {
+    decide(outcome, attempts, event.retry.ordering, event, output, EVENT_BYTES_MAX, |action| {
         seen.push(match action {
             Action::Result { status: Status::Ok, code, value } => format!("ok {code} {}", text(value)),
             Action::Result { status: Status::Error, code, value } => format!("error {code} {}", text(value)),
@@ -137,9 +137,17 @@ fn an_outcome_becomes_its_actions() {
 #[test]
 fn after_an_action_that_fails_there_are_no_more() {
     let (chained, mut seen) = (event(Some("true"), None), 0);
-    let result = decide(Outcome::Answered { code: 0 }, 1, &chained, Output::Bytes(b"1"), EVENT_BYTES_MAX, |_| {
-        seen += 1;
-        Err("broken")
-    });
+    let result = decide(
+        Outcome::Answered { code: 0 },
+        1,
+        chained.retry.ordering,
+        &chained,
+        Output::Bytes(b"1"),
+        EVENT_BYTES_MAX,
+        |_| {
+            seen += 1;
+            Err("broken")
+        },
+    );
     assert_eq!((result, seen), (Err("broken"), 1));
 }

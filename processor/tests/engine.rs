@@ -44,6 +44,10 @@ on_both_logs!(
     an_event_whose_order_counts_waits_in_its_place,
     attempts_that_are_used_up_end_in_a_dead_letter,
     a_batch_that_has_had_its_time_is_committed_and_the_rest_is_done_after_it,
+    a_dead_letter_that_cannot_be_written_holds_its_batch_up_and_nothing_is_passed_over,
+    more_functions_than_there_is_room_for_take_turns,
+    an_event_does_not_pay_for_what_those_before_it_left_in_an_instance,
+    a_batch_that_produces_much_ends_and_the_rest_is_done_after_it,
     a_backlog_shows_in_metrics_and_is_gone_once_it_is_done,
     a_pool_that_gets_very_many_queues_goes_on,
 );
@@ -187,12 +191,17 @@ async fn an_output_against_the_next_events_schema_is_a_dead_letter_and_nothing_e
     world.job("first", "q1", "echo.wat").await.ok = Some(EventId::new("second").unwrap());
     let pin = world.schema(r#"{"required":["b"]}"#);
     world.job("second", "q2", "echo.wat").await.schema = Some(pin);
-    let _processor = world.process("0", 1).await;
+    let processor = world.process("0", 1).await;
     world.send_plain("q1", &[r#"{"a":1}"#.to_owned(), r#"{"b":1}"#.to_owned()]).await;
     let dead = world.dead(1).await;
     assert_eq!((dead[0].header("jobico-error-stage"), dead[0].value.as_deref()), ("output", Some(r#"{"a":1}"#)));
     let results = world.results(2).await;
     assert_eq!(results.iter().filter(|result| result.origin().0 == world.topic("q1")).count(), 1, "only that of b");
+    // Each is counted once, as what became of it.
+    for (outcome, count) in [("dead", 1), ("ok", 2)] {
+        let labels = format!("outcome=\"{outcome}\",tenant=\"{}\"", world.tenant);
+        until_metric(&processor, &format!("jobico_processor_events_total{{{labels}}} {count}")).await;
+    }
 }
 
 async fn all_forms_of_direct_producers_are_read(on: On) {
@@ -349,18 +358,111 @@ async fn attempts_that_are_used_up_end_in_a_dead_letter(on: On) {
     }
 }
 
+async fn a_dead_letter_that_cannot_be_written_holds_its_batch_up_and_nothing_is_passed_over(on: On) {
+    let mut world = World::new(on).await;
+    world.job("e", "q", "trap_when.wat").await;
+    world.lacks_dead = true;
+    let processor = world.process("0", 1).await;
+    world.send_keyed("q", "k", &["1"]).await;
+    world.results(1).await;
+    world.send_keyed("q", "k", &["2", "\"bang!\"", "3"]).await;
+    // Its readiness says why, and it tries on.
+    let (health, worker) = (processor.frame.health.clone(), "worker-0");
+    let says_why = || health.report().components[worker].contains(name::dead(&world.tenant).as_str());
+    until("the worker says what it lacks", says_why).await;
+    assert!(aborts(&processor) > 1);
+    world.lacks_dead = false;
+    world.show(&processor).await;
+    assert_eq!(world.dead(1).await[0].value.as_deref(), Some("\"bang!\""));
+    let results = world.results(3).await;
+    assert_eq!(results.iter().map(|result| result.value.as_deref().unwrap()).collect::<Vec<_>>(), ["1", "2", "3"]);
+    until("the worker is ready again", || health.report().components[worker] == "ready").await;
+}
+
+async fn more_functions_than_there_is_room_for_take_turns(on: On) {
+    const PLACES: u32 = 2;
+    let mut world = World::new(on).await;
+    world.instances_max = PLACES;
+    // Of one digest they would share an instance.
+    let modules = ["counter.wat", "echo.wat", "trap_when.wat", "log.wat"];
+    for (number, module) in modules.into_iter().enumerate() {
+        world.job(&format!("e{number}"), &format!("q{number}"), module).await;
+    }
+    let processor = world.process("0", 1).await;
+    for round in 1..=3 {
+        for number in 0..modules.len() {
+            world.send_plain(&format!("q{number}"), &values(1)).await;
+            world.results((round - 1) * modules.len() + number + 1).await;
+        }
+    }
+    until_metric(&processor, &format!("jobico_processor_instances {PLACES}")).await;
+    until_metric(&processor, "jobico_processor_instances_made_total 12").await;
+}
+
+async fn an_event_does_not_pay_for_what_those_before_it_left_in_an_instance(on: On) {
+    // Of 100 KB each, twice: an instance has room for 80 of them.
+    const EVENTS: usize = 200;
+    let mut world = World::new(on).await;
+    world.job("e", "q", "leak.wat").await;
+    let processor = world.process("0", 1).await;
+    let sent: Vec<String> = (0..EVENTS).map(|n| format!(r#"{{"n":{n},"rest":"{}"}}"#, "x".repeat(100_000))).collect();
+    world.send_plain("q", &sent).await;
+    let results = world.results(EVENTS).await;
+    assert_eq!(results.len(), EVENTS);
+    assert!(results.iter().all(|result| result.header("jobico-attempts") == "1"));
+    let labels = format!("outcome=\"ok\",tenant=\"{}\"", world.tenant);
+    until_metric(&processor, &format!("jobico_processor_events_total{{{labels}}} {EVENTS}")).await;
+    assert!(count(&processor, "jobico_processor_instances_made_total") > 1, "one had room for all");
+}
+
+async fn a_batch_that_produces_much_ends_and_the_rest_is_done_after_it(on: On) {
+    // Half a MiB each: 50 MiB more than one batch may produce.
+    const EVENTS: usize = 230;
+    let mut world = World::new(on).await;
+    world.job("e", "q", "much_output.wat").await;
+    let waiting = world.process("0", 1).await;
+    drop(waiting);
+    world.send_keyed("q", "k", &vec!["1"; EVENTS]).await;
+    let processor = world.process("0", 1).await;
+    let results = world.read(&name::results(&world.tenant), |seen| seen.len() >= EVENTS).await;
+    check_once_in_order(&results);
+    assert!(results.iter().all(|result| result.value.as_ref().is_some_and(|value| value.len() == 1 << 19)));
+    assert_eq!(aborts(&processor), 0);
+    let families = processor.frame.metrics.gather();
+    let batches = families.iter().find(|family| family.name() == "jobico_processor_batch_events").unwrap();
+    let batches = batches.get_metric()[0].get_histogram().get_sample_count();
+    assert!(batches >= 2, "115 MiB took {batches} transaction");
+}
+
+/// Turns that a processor has given up.
+fn aborts(processor: &Processor) -> u64 {
+    count(processor, "jobico_processor_aborts_total")
+}
+
+/// The sum of a counter over its labels.
+fn count(processor: &Processor, name: &str) -> u64 {
+    let families = processor.frame.metrics.gather();
+    let family = families.iter().find(|family| family.name() == name);
+    family.map_or(0, |family| family.get_metric().iter().map(|metric| metric.get_counter().get_value() as u64).sum())
+}
+
+/// Waits until something is so.
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap_or_else(|_| panic!("not in time: {what}"));
+}
+
 /// Waits until a processor's metrics have this line.
 async fn until_metric(processor: &Processor, line: &str) {
     let seen = || {
         let text = prometheus::TextEncoder::new().encode_to_string(&processor.frame.metrics.gather()).unwrap();
         text.lines().any(|found| found == line)
     };
-    let wait = async {
-        while !seen() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("the metric never comes");
+    until(line, seen).await;
 }
 
 /// A processor's metric.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jobico_event::TenantId;
 use jobico_processor::quota::Quotas;
-use jobico_processor::turns::{Claim, Turns};
+use jobico_processor::turns::{Claim, Taken, Turns};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -86,7 +86,7 @@ fn simulate(seed: u64, mut tenants: Vec<Tenant>) -> Vec<Tenant> {
             quotas.take(&tenant.id, call);
             tenant.ran += call;
             taken += call;
-            Ok::<_, std::convert::Infallible>(call)
+            Ok::<_, std::convert::Infallible>(Taken { function_time: call, is_full: false })
         };
         let Ok(done) = turns.run(&claims, &events, step);
         now += taken + COMMIT_MAX.mul_f64(random.random_range(0.4..1.0));

@@ -132,6 +132,15 @@ fn an_instance_that_failed_is_broken_and_a_new_one_works() {
 }
 
 #[test]
+fn where_the_pool_is_full_it_is_the_machine_that_lacks_room() {
+    let function = Function::with_limits("echo.wat", Limits { instances: 1, ..limits() });
+    let first = function.instance().unwrap();
+    assert_eq!(function.instance().unwrap_err().kind, Kind::Machine);
+    drop(first);
+    assert_eq!(function.call("fine"), ok("fine"));
+}
+
+#[test]
 fn an_output_over_the_limit_is_not_copied() {
     let mut output = Vec::new();
     let mut instance = Function::new("big_output.wat").instance().unwrap();

@@ -5,9 +5,8 @@
 //!      ─► no more faults: turns until all queues and tiers are done ─► each event has its one outcome, in order
 //! ```
 //!
-//! A schedule takes the workers' turns itself, in one thread and without waiting; its clock is simulated, too. So a
-//! schedule costs milliseconds, and a seed brings the same faults and the same order of turns each time. (One thing is
-//! measured in real time: how functions of several parties share a batch. Where that matters a seed may need a few runs.)
+//! A schedule takes the workers' turns itself, in one thread and without waiting; its clock is simulated, too, and so is how
+//! long functions run. So a schedule costs milliseconds, and a seed brings the very same course each time.
 //!
 //! `JOBICO_SEED=N` runs that one schedule and tells its course; `JOBICO_SCHEDULES=N` runs that many.
 
@@ -25,6 +24,7 @@ use jobico_event::name;
 use jobico_event::retry::{self, Retry, Tier};
 use jobico_event::snapshot::Snapshot;
 use jobico_processor::moves::{Mover, Moving, Wants};
+use jobico_processor::step::Stopwatch;
 use jobico_processor::worker::{Course, Pace, Worker};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
@@ -38,6 +38,9 @@ use stage::Stage;
 const SCHEDULES: u64 = 1_500;
 /// When the simulated log has its first record, milliseconds since 1970.
 const FIRST_MS: i64 = 1_700_000_000_000;
+/// How long a look at the stopwatch mostly takes, and how long it may take, microseconds.
+const LOOK_US: u64 = 50;
+const LONG_LOOK_US: u64 = 4_000;
 /// Turns with faults, at most.
 const TURNS_MAX: u32 = 120;
 /// Turns after the last fault in which everything must be done.
@@ -63,6 +66,7 @@ struct Schedule<'s> {
     moves: bool,
     pools: Vec<Processor>,
     clock: Arc<AtomicI64>,
+    stopwatch: Stopwatch,
     gather: GatherLimits,
     batch_time: Duration,
     /// Workers that go on although another has their transactional id: as after a long stop of their machine.
@@ -94,8 +98,9 @@ impl<'s> Schedule<'s> {
         let (retry, catalogs) = stage.jobs.choose(&mut random).unwrap();
         let pools = if moves { &[POOL, OTHER][..] } else { &[POOL] };
         let records_max = *[1, 3, 10, 1_000].choose(&mut random).unwrap();
-        // Batches that are over after the first event, and such that never are.
-        let batch_time = *[Duration::from_nanos(1), Duration::from_secs(60)].choose(&mut random).unwrap();
+        // Batches that are over after the first event, after some, and never.
+        let batch_times = [Duration::from_nanos(1), Duration::from_micros(300), Duration::from_secs(60)];
+        let batch_time = *batch_times.choose(&mut random).unwrap();
         let schedule = Self {
             stage,
             log: Simulated::new(seed, Faults::default()),
@@ -105,6 +110,7 @@ impl<'s> Schedule<'s> {
             moves,
             pools: pools.iter().map(|pool| Processor::new(pool, &catalogs[0])).collect(),
             clock: Arc::new(AtomicI64::new(FIRST_MS)),
+            stopwatch: stopwatch(seed),
             gather: GatherLimits { records_max, bytes_max: 1 << 20 },
             batch_time,
             twins: Vec::new(),
@@ -123,6 +129,11 @@ impl<'s> Schedule<'s> {
     }
 
     fn run(mut self) {
+        self.take_its_course();
+        Outcomes::new(&self).check();
+    }
+
+    fn take_its_course(&mut self) {
         block_on(self.log.ensure_topics(&self.topics())).unwrap();
         self.send();
         let faults = self.faults();
@@ -134,7 +145,6 @@ impl<'s> Schedule<'s> {
         self.twins.clear();
         self.log.misbehave(Faults::default());
         self.finish();
-        Outcomes::new(&self).check();
     }
 
     fn topics(&self) -> Vec<TopicSpec> {
@@ -295,6 +305,7 @@ impl<'s> Schedule<'s> {
             pace: Pace {
                 gather_wait: Duration::ZERO,
                 now_ms: Arc::new(move || clock.load(Ordering::Relaxed)),
+                stopwatch: self.stopwatch.clone(),
                 ..Pace::default()
             },
         }
@@ -341,6 +352,34 @@ impl<'s> Schedule<'s> {
     }
 }
 
+/// Time that passes when it is looked at, as a seed says: little as a rule, and now and then as much as a slow call takes.
+fn stopwatch(seed: u64) -> Stopwatch {
+    let state = Mutex::new((StdRng::seed_from_u64(seed), Duration::ZERO));
+    Arc::new(move || {
+        let (random, passed) = &mut *state.lock().unwrap();
+        let most = if random.random_bool(0.02) { LONG_LOOK_US } else { LOOK_US };
+        *passed += Duration::from_micros(random.random_range(1..=most));
+        *passed
+    })
+}
+
+/// Schedules that are run twice.
+const SCHEDULES_TWICE: u64 = 100;
+
+#[test]
+fn a_seed_brings_the_same_course_each_time() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let stage = runtime.block_on(Stage::new());
+    for seed in 0..SCHEDULES_TWICE {
+        for moves in [false, true] {
+            let mut twice = [(); 2].map(|()| Schedule::new(&stage, seed, moves, false));
+            twice.iter_mut().for_each(Schedule::take_its_course);
+            let [first, second] = twice.each_ref().map(|schedule| Outcomes::new(schedule).outcomes);
+            assert_eq!(first, second, "schedule {seed}, with moves: {moves}");
+        }
+    }
+}
+
 #[test]
 fn an_event_waits_its_time_in_its_place_also_where_an_earlier_batch_had_no_time_for_it() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -378,6 +417,74 @@ fn an_event_waits_its_time_in_its_place_also_where_an_earlier_batch_had_no_time_
         schedule.turn_of(0, 0);
     }
     assert_eq!((waits(), dead()), (1, 1));
+}
+
+#[test]
+fn an_event_in_a_tier_is_run_when_it_is_due_and_not_before() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let stage = runtime.block_on(Stage::new());
+    let has_tiers = |retry: &Retry| retry.ordering == retry::Ordering::None && retry.tiers == [Tier::S1, Tier::S10];
+    let (retry, catalogs) = stage.jobs.iter().find(|(retry, _)| has_tiers(retry)).unwrap();
+    let pools = vec![Processor::new(POOL, &catalogs[0])];
+    let mut schedule = Schedule { retry, catalogs, pools, ..Schedule::new(&stage, 0, false, false) };
+    block_on(schedule.log.ensure_topics(&schedule.topics())).unwrap();
+    let bang = Append { topic: stage.topic("q1"), key: None, value: Some(b"\"bang!\"".to_vec()), headers: Vec::new() };
+    block_on(schedule.log.append(vec![bang])).remove(0).unwrap();
+    for (tier, delay_ms) in [(Tier::S1, 1_000), (Tier::S10, 10_000)] {
+        let topic = name::retry(POOL, tier);
+        let waiting = |schedule: &Schedule<'_>| schedule.log.committed(&topic).unwrap().len();
+        for turn in 0.. {
+            if waiting(&schedule) > 0 {
+                break;
+            }
+            assert!(turn < 100, "it never comes to {tier:?}");
+            schedule.turn_of(0, 0);
+        }
+        let record = schedule.log.committed(&topic).unwrap();
+        let record = record.get(0).unwrap();
+        let cause = record.headers().find(|(name, _)| *name == "jobico-error-code");
+        assert_eq!(cause.map(|(_, code)| code), Some(&b"trap"[..]));
+        let done = |schedule: &Schedule<'_>| {
+            schedule.log.committed_offsets(&name::processor_group(POOL)).keys().any(|at| *at.topic == *topic)
+        };
+        schedule.clock.store(record.timestamp_ms() + delay_ms - 1, Ordering::Relaxed);
+        (0..20).for_each(|_| _ = schedule.turn_of(0, 0));
+        assert!(!done(&schedule), "it was run a millisecond too early");
+        schedule.clock.fetch_add(1, Ordering::Relaxed);
+        (0..20).for_each(|_| _ = schedule.turn_of(0, 0));
+        assert!(done(&schedule), "it is due, and is not run");
+    }
+}
+
+#[test]
+fn an_event_in_a_tier_whose_job_asks_for_order_meanwhile_holds_nobody_up() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let stage = runtime.block_on(Stage::new());
+    let (retry, catalogs) = stage.jobs.iter().find(|(retry, _)| retry.attempts == 3).unwrap();
+    assert_eq!(retry.ordering, retry::Ordering::None);
+    let folder = tempfile::tempdir().unwrap();
+    let strict = Retry { ordering: retry::Ordering::Key, ..retry.clone() };
+    let strict = runtime.block_on(stage::catalogs(&stage.tenant, strict, None, folder.path()));
+    let pools = vec![Processor::new(POOL, &catalogs[0])];
+    let mut schedule = Schedule { retry, catalogs, pools, ..Schedule::new(&stage, 0, false, false) };
+    block_on(schedule.log.ensure_topics(&schedule.topics())).unwrap();
+    let bang = Append { topic: stage.topic("q1"), key: None, value: Some(b"\"bang!\"".to_vec()), headers: Vec::new() };
+    block_on(schedule.log.append(vec![bang])).remove(0).unwrap();
+    let has = |schedule: &Schedule<'_>, topic: &str| schedule.log.committed(topic).unwrap().len() == 1;
+    for (topic, wait_ms) in [(name::retry(POOL, Tier::S1), 0), (name::dead(&stage.tenant), 500)] {
+        for turn in 0.. {
+            if has(&schedule, &topic) {
+                break;
+            }
+            assert!(turn < 200, "it never comes to {topic}");
+            schedule.clock.fetch_add(wait_ms, Ordering::Relaxed);
+            schedule.turn_of(0, 0);
+        }
+        schedule.pools[0].seen.put(strict[0].clone());
+    }
+    let dead = schedule.log.committed(&name::dead(&stage.tenant)).unwrap();
+    let attempts = dead.get(0).unwrap().headers().find(|(name, _)| *name == "jobico-attempts");
+    assert_eq!(attempts.map(|(_, attempts)| attempts), Some(&b"3"[..]));
 }
 
 /// Schedules in which the workers run by themselves.

@@ -39,6 +39,10 @@ pub struct World {
     routes: Vec<Route>,
     /// How failed events are run again; unless set, not at all.
     pub retry: Retry,
+    /// How many instances a processor keeps.
+    pub instances_max: u32,
+    /// Whether somebody has taken the topic of dead letters away.
+    pub lacks_dead: bool,
 }
 
 /// A record as an outside reader sees it.
@@ -92,7 +96,9 @@ impl World {
         let retry = Retry { attempts: 1, ..Retry::default() };
         let mut catalog = Catalog::default();
         catalog.insert(Document::Tenant(Tenant::new(tenant.clone(), String::new())));
-        Self { broker, tenant, pool: format!("pool-{unique}"), folder, catalog, schemas: 0, routes: Vec::new(), retry }
+        let pool = format!("pool-{unique}");
+        let (routes, instances_max, lacks_dead) = (Vec::new(), 16, false);
+        Self { broker, tenant, pool, folder, catalog, schemas: 0, routes, retry, instances_max, lacks_dead }
     }
 
     /// Binds an event on a queue to a module of `modules/`.
@@ -156,10 +162,12 @@ impl World {
         let mut topics: Vec<TopicSpec> =
             queues.iter().map(|queue| topic(name::queue(&self.tenant, queue), PARTITIONS)).collect();
         topics.push(topic(name::results(&self.tenant), PARTITIONS));
-        topics.push(TopicSpec {
-            record_bytes_max: Some(jobico_event::dead_letter::RECORD_BYTES_MAX),
-            ..topic(name::dead(&self.tenant), 1)
-        });
+        if !self.lacks_dead {
+            topics.push(TopicSpec {
+                record_bytes_max: Some(jobico_event::dead_letter::RECORD_BYTES_MAX),
+                ..topic(name::dead(&self.tenant), 1)
+            });
+        }
         self.broker.ensure_topics(&topics).await.unwrap();
         let job = JobId::new("job").unwrap();
         let pool = self.pool.clone();
@@ -200,7 +208,7 @@ impl World {
             call_ms_max: 200,
             memory_mib_max: 16,
             output_bytes_max: 1 << 20,
-            instances_max: 16,
+            instances_max: self.instances_max,
             compile_s_max: 30,
             modules_mib_max: 64,
             compiled_mib_max: 64,

@@ -53,6 +53,9 @@ pub enum Kind {
     Module,
     /// The module takes longer to compile than it may. It may be there later.
     Expensive,
+    /// The machine has no room for an instance, or for a thread: no fault of the function's, and nothing that its events
+    /// are charged with.
+    Machine,
 }
 
 impl Kind {
@@ -67,6 +70,7 @@ impl Kind {
             Self::Abi => "abi",
             Self::Module => "module",
             Self::Expensive => "expensive",
+            Self::Machine => "machine",
         }
     }
 }
@@ -86,6 +90,19 @@ pub struct Fault {
 impl Fault {
     pub(super) fn abi(phase: Phase, message: impl Into<String>) -> Self {
         Self { phase, kind: Kind::Abi, message: message.into() }
+    }
+
+    /// Of the machine.
+    pub(crate) fn machine(phase: Phase, message: impl Into<String>) -> Self {
+        Self { phase, kind: Kind::Machine, message: message.into() }
+    }
+
+    /// Classes an error of making an instance in the engine's pool, before any of the function's code has run.
+    pub(super) fn from_pool(error: &wasmtime::Error) -> Option<Self> {
+        let is_machines = error.is::<wasmtime::PoolConcurrencyLimitError>()
+            || error.is::<rustix::io::Errno>()
+            || error.is::<std::io::Error>();
+        is_machines.then(|| Self::machine(Phase::Init, format!("there is no room for an instance: {error:#}")))
     }
 
     /// Classes an error of wasmtime; `refused_memory` says whether the instance was refused memory before it.
@@ -121,9 +138,10 @@ impl Fault {
     #[must_use]
     pub fn prospect(&self) -> Prospect {
         match (self.phase, self.kind) {
-            (_, Kind::Expensive) => Prospect::Open,
+            (_, Kind::Expensive | Kind::Machine) => Prospect::Open,
             (Phase::Module, _) | (Phase::Init, Kind::Abi) | (_, Kind::Module) => Prospect::None,
-            _ => Prospect::Open,
+            (Phase::Init, Kind::Trap | Kind::Timeout | Kind::Memory | Kind::Stack)
+            | (Phase::Malloc | Phase::Call | Phase::Free, _) => Prospect::Open,
         }
     }
 

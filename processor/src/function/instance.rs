@@ -25,6 +25,7 @@ pub struct Instance {
     store: Store<Host>,
     exports: Exports,
     output_bytes_max: usize,
+    answered: bool,
     broken: bool,
     /// Keeps the engine's clock ticking, which ends calls that run too long.
     _engine: Engine,
@@ -67,7 +68,8 @@ impl Instance {
     /// one call's time.
     ///
     /// # Errors
-    /// [`Fault`] where one of them fails, or `main` or another export of the contract is missing.
+    /// [`Fault`] where one of them fails, or `main` or another export of the contract is missing; [`Kind::Machine`] where
+    /// there is no room for it.
     pub fn new(module: &Module, main: &str, limits: &Limits, deadline: Duration) -> Result<Self, Fault> {
         let mut store = Store::new(&module.engine.wasm, Host::new(limits));
         store.limiter(|host| host);
@@ -77,11 +79,15 @@ impl Instance {
                 store,
                 exports,
                 output_bytes_max: limits.output_bytes,
+                answered: false,
                 broken: false,
                 _engine: module.engine.clone(),
             }),
             Err(Failure::Contract(fault)) => Err(fault),
-            Err(Failure::Wasm(error)) => Err(Fault::from_wasm(Phase::Init, &error, store.data().refused_memory)),
+            Err(Failure::Wasm(error)) => {
+                let refused_memory = store.data().refused_memory;
+                Err(Fault::from_pool(&error).unwrap_or_else(|| Fault::from_wasm(Phase::Init, &error, refused_memory)))
+            }
         }
     }
 
@@ -95,7 +101,14 @@ impl Instance {
         self.store.set_epoch_deadline(ticks(deadline));
         let result = self.call_unchecked(event, output);
         self.broken |= result.is_err();
+        self.answered |= result.is_ok();
         result
+    }
+
+    /// Whether it has answered a call.
+    #[must_use]
+    pub fn has_answered(&self) -> bool {
+        self.answered
     }
 
     /// Whether it failed: it must not be called again.
@@ -171,7 +184,9 @@ impl Instance {
                 let fault = self.wasm_fault(Phase::Free, &error);
                 self.broken = fault.kind == Kind::Timeout;
                 tracing::debug!(%fault, "memory of a call was not given back");
-                return;
+                if self.broken {
+                    return;
+                }
             }
         }
     }

@@ -54,7 +54,7 @@ struct Running {
 }
 
 /// What a thread holds until it ends.
-struct Permits {
+pub(super) struct Permits {
     _tenant: OwnedSemaphorePermit,
     _thread: OwnedSemaphorePermit,
 }
@@ -69,6 +69,8 @@ pub(super) enum Compiled {
     InTime(Result<Module, Fault>),
     /// It took too long, and goes on.
     Late(Fault, oneshot::Receiver<Result<Module, Fault>>),
+    /// The machine has no thread for it.
+    NotNow(std::io::Error),
 }
 
 impl Compiler {
@@ -82,17 +84,22 @@ impl Compiler {
         self.time_max
     }
 
-    /// Compiles a tenant's module. Waiting for a place counts for nobody's time.
-    pub(super) async fn compile(&self, tenant: &TenantId, digest: Digest, binary: Vec<u8>) -> Compiled {
+    /// Waits for a tenant's turn to compile, which lasts as long as the compilation's thread. To be had before anything else
+    /// that others wait for: a tenant may have a long queue of its own.
+    pub(super) async fn turn(&self, tenant: &TenantId) -> Permits {
         let turn = self.turn_of(tenant);
-        let permits = Permits {
+        Permits {
             _tenant: turn.acquire_owned().await.expect("the semaphore is never closed"),
             _thread: self.threads.clone().acquire_owned().await.expect("the semaphore is never closed"),
-        };
+        }
+    }
+
+    /// Compiles a module. Waiting for a place counts for nobody's time.
+    pub(super) async fn compile(&self, permits: Permits, digest: Digest, binary: Vec<u8>) -> Compiled {
         let _place = self.places.acquire().await.expect("the semaphore is never closed");
         let Running { mut result, thread } = match self.start(digest, binary, permits) {
             Ok(running) => running,
-            Err(error) => return Compiled::InTime(Err(failed(format!("there is no thread to compile it: {error}")))),
+            Err(error) => return Compiled::NotNow(error),
         };
         match tokio::time::timeout(self.time_max, &mut result).await {
             Ok(compiled) => Compiled::InTime(compiled.unwrap_or_else(|_| Err(panicked()))),

@@ -15,8 +15,8 @@ const LINES: usize = 7;
 type Place = (String, i32, i64);
 
 /// An outcome: `ok` or the dead letter's code, the value, the attempts, when it was committed, and where it stands.
-#[derive(Debug)]
-struct Outcome {
+#[derive(Debug, PartialEq)]
+pub(super) struct Outcome {
     what: String,
     value: Option<String>,
     attempts: u32,
@@ -27,7 +27,7 @@ struct Outcome {
 /// What an observer finds in the log.
 pub(super) struct Outcomes<'s> {
     schedule: &'s Schedule<'s>,
-    outcomes: BTreeMap<Place, Vec<Outcome>>,
+    pub(super) outcomes: BTreeMap<Place, Vec<Outcome>>,
 }
 
 fn header<'r>(record: &Record<'r>, name: &str) -> &'r str {

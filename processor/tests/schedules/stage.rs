@@ -66,7 +66,7 @@ impl Stage {
 }
 
 /// Three queues: `q1` traps where there is a '!', and hands on to `q2`; `q3` logs.
-async fn catalogs(
+pub(super) async fn catalogs(
     tenant: &TenantId,
     retry: Retry,
     quota_ms_per_s: Option<u32>,

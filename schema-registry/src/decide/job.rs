@@ -2,7 +2,7 @@
 
 use jobico_event::catalog::{Active, Document, JobVersion, Queue, Route};
 use jobico_event::job::{Fault, JobFile, Known, Place, resolve};
-use jobico_event::{JobId, Schema, TenantId};
+use jobico_event::{JobId, QueueId, Schema, TenantId};
 
 use super::known::Uploaded;
 use super::{Answer, Decision, Existing, JOB_VERSIONS_MAX, Record, Refusal, tenant};
@@ -92,13 +92,19 @@ fn is_same(version: &JobVersion, file: &JobFile, queues: &[Queue], routes: &[Rou
         && version.retry == file.retry
 }
 
-/// Takes out the oldest versions that are over the limit. What is in force before and after the deployment stays.
+/// Takes out the oldest versions that are over the limit. What is in force before and after the deployment stays, and so does
+/// the last version that names a queue: it says which pools have it.
 fn outdated(state: &State, new: &JobVersion) -> Vec<Record> {
     let versions: Vec<_> = state.versions(&new.tenant, &new.job).collect();
     let over = (versions.len() + 1).saturating_sub(JOB_VERSIONS_MAX);
-    let kept = |version: u32| new.replaces == Some(version);
-    let oldest = versions.into_iter().take(over).filter(|version| !kept(version.version));
-    oldest.map(|version| Record::tombstone(&Document::Job(version.as_ref().clone()))).collect()
+    let names = |version: &JobVersion, queue: &QueueId| version.queues.iter().any(|named| named.queue == *queue);
+    let is_last = |index: usize, queue: &QueueId| {
+        !names(new, queue) && !versions[index + 1..].iter().any(|newer| names(newer, queue))
+    };
+    let oldest = versions.iter().enumerate().take(over).filter(|(index, version)| {
+        new.replaces != Some(version.version) && !version.queues.iter().any(|queue| is_last(*index, &queue.queue))
+    });
+    oldest.map(|(_, version)| Record::tombstone(&Document::Job(version.as_ref().clone()))).collect()
 }
 
 /// Schemas that a registry before this one took and no service here can compile: a version that pins one would never come

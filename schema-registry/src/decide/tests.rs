@@ -217,6 +217,20 @@ fn old_versions_of_a_job_go_and_what_can_be_gone_back_to_stays() {
 }
 
 #[test]
+fn the_pools_of_a_queue_are_known_however_long_no_version_has_named_it() {
+    use Existing::Update;
+    let with_two = |pool: &str| deploy("j", "e", &format!("id: q\n  - {{id: gone, pool: {pool}}}"), Update);
+    let mut world = uploaded().with(&[with_two("first")]);
+    for index in 0..JOB_VERSIONS_MAX + 10 {
+        world.carry_out(&deploy("j", &format!("e{index}"), "id: q", Update)).unwrap();
+    }
+    world.carry_out(&with_two("other")).unwrap();
+    let (tenant, job) = (TenantId::new("t").unwrap(), JobId::new("j").unwrap());
+    let newest = world.0.versions(&tenant, &job).last().unwrap();
+    assert_eq!(newest.queues[1].pools, ["first", "other"]);
+}
+
+#[test]
 fn a_queue_gives_no_partitions_back() {
     use Existing::Update;
     let world = uploaded().with(&[deploy("j", "e", "{id: q, partitions: 6}", Update)]);
