@@ -6,9 +6,10 @@
 //!    ├── readme, jobs, tools, settings     what people do
 //!    ├── producers, bad_input, neighbours  what comes in
 //!    ├── fairness, pools                   who does it, and has how much of a worker
+//!    ├── topics                            what is taken away meanwhile
 //!    ├── tracing, telemetry                what goes along, and what is seen
 //!    └── stopping, crash                   what goes wrong; checked by outcome, which reads the log from outside
-//!         └── windows, rebalances, moves, zombies, brokers, at_random: crash after crash (docs/exactly-once.md)
+//!         └── windows, rebalances, moves, zombies, brokers, consumer_protocol, at_random: crash after crash (docs/exactly-once.md)
 //! ```
 //!
 //! Tests on Kafka need `JOBICO_TEST_KAFKA` and `JOBICO_TEST_CQL`, and fail without them; `make test` runs both and sets
@@ -53,6 +54,7 @@ mod fairness;
 mod neighbours;
 mod pools;
 mod producers;
+mod topics;
 
 mod telemetry;
 mod tracing;

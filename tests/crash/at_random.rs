@@ -19,8 +19,10 @@ const PROCESSORS: [&str; 3] = ["first", "second", "third"];
 const NODES: u32 = 3;
 /// Events in a portion of the load.
 const PORTION: usize = 200;
-/// How long a processor is stopped, milliseconds: about as long as its session, after which others take over.
-const STOPPED_MS: std::ops::Range<u64> = 5_000..12_000;
+/// How long a processor is stopped, milliseconds: mostly longer than its session (6 s), after which others take over.
+const STOPPED_MS: std::ops::Range<u64> = 5_000..14_000;
+/// How long a broker is stopped, milliseconds: shorter than its session with the controller (9 s), or longer.
+const BROKER_STOPPED_MS: std::ops::Range<u64> = 2_000..14_000;
 /// How long a dead processor stays away, milliseconds.
 const AWAY_MS: std::ops::Range<u64> = 0..4_000;
 /// How long everything runs undisturbed, milliseconds.
@@ -32,6 +34,7 @@ enum Blow {
     ProcessorKilled,
     ProcessorStopped,
     BrokerKilled,
+    BrokerStopped,
 }
 
 #[test]
@@ -64,10 +67,12 @@ fn processors_and_brokers_killed_and_stopped_at_random_have_one_outcome_for_each
 /// One blow, and what follows from it: afterwards everything runs.
 fn strike(scene: &mut Scene, cluster: &Cluster, random: &mut StdRng) -> Blow {
     let name = PROCESSORS[random.random_range(0..PROCESSORS.len())];
+    let node = random.random_range(1..=NODES);
     let blow = match random.random_range(0..10) {
-        0..5 => Blow::ProcessorKilled,
-        5..7 => Blow::ProcessorStopped,
-        _ => Blow::BrokerKilled,
+        0..4 => Blow::ProcessorKilled,
+        4..6 => Blow::ProcessorStopped,
+        6..8 => Blow::BrokerKilled,
+        _ => Blow::BrokerStopped,
     };
     match blow {
         Blow::ProcessorKilled => {
@@ -84,11 +89,17 @@ fn strike(scene: &mut Scene, cluster: &Cluster, random: &mut StdRng) -> Blow {
             scene.system.process(name).signal("CONT");
         }
         Blow::BrokerKilled => {
-            let node = random.random_range(1..=NODES);
             println!("{blow:?} {node}");
             cluster.kill(node);
             rest(random, AWAY_MS);
             cluster.run_nodes();
+        }
+        Blow::BrokerStopped => {
+            let millis = random.random_range(BROKER_STOPPED_MS);
+            println!("{blow:?} {node}, for {millis} ms");
+            cluster.hang(node);
+            std::thread::sleep(Duration::from_millis(millis));
+            cluster.wake(node);
         }
     }
     scene.system.assert_well();

@@ -6,6 +6,7 @@ use jobico_broker::crash_point::OFFSETS;
 
 use super::scene::{BATCH, Scene};
 use crate::system::cluster::Cluster;
+use crate::system::eventually;
 
 /// Events sent at each stage.
 const PORTION: usize = 20 * BATCH;
@@ -32,7 +33,10 @@ fn a_broker_that_is_killed_and_comes_back_has_one_outcome_for_each_event() {
         scene.send(PORTION);
         cluster.kill(1);
         scene.system.assert_well();
+        let says_so = || scene.readiness("first").err().filter(|why| why.contains(r#""log":"#));
+        eventually("the processor says that it cannot work", says_so);
         cluster.run_nodes();
+        eventually("the processor says that it can work", || scene.readiness("first").ok());
     }
     scene.send(PORTION);
     scene.assert_exactly_once();

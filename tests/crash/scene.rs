@@ -112,6 +112,13 @@ impl Scene {
         self.system.pool = usual;
     }
 
+    /// What a processor says of whether it can work: the whole of `/readyz`, which is refused where it cannot.
+    pub fn readiness(&self, name: &str) -> Result<String, String> {
+        let admin = &self.system.process(name).addresses()["admin"];
+        let answer = self.system.client.get_url(&format!("{admin}/readyz"));
+        if answer.is_ok() { Ok(answer.body) } else { Err(answer.body) }
+    }
+
     /// A processor's own count, by the beginning of its name.
     pub fn count_of(&self, name: &str, metric: &str) -> usize {
         let admin = &self.system.process(name).addresses()["admin"];

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
+use futures::executor::block_on;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -126,6 +128,25 @@ pub fn try_produce(address: &str, topic: &str, records: &[Outgoing]) -> Vec<(i32
     }
     let delivered = producer.context().0.lock().expect("no panic").clone();
     delivered.into_values().collect()
+}
+
+/// Deletes a topic, as an operator might by mistake.
+pub fn delete_topic(address: &str, topic: &str) {
+    for deleted in block_on(admin(address).delete_topics(&[topic], &AdminOptions::new())).expect("Kafka answers") {
+        deleted.unwrap_or_else(|(topic, error)| panic!("{topic}: {error}"));
+    }
+}
+
+/// Makes a topic of so many partitions.
+pub fn make_topic(address: &str, topic: &str, partitions: i32) {
+    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    for made in block_on(admin(address).create_topics([&new], &AdminOptions::new())).expect("Kafka answers") {
+        made.unwrap_or_else(|(topic, error)| panic!("{topic}: {error}"));
+    }
+}
+
+fn admin(address: &str) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", address).create().expect("an admin client")
 }
 
 /// Whether a cluster says that it has so many brokers. A client that was told of none may never find them again, so that

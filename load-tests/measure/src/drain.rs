@@ -55,7 +55,8 @@ pub fn watch(
         if samples.last().is_none_or(|sample| sample.done < done) {
             last = Instant::now();
         }
-        samples.push(Sample { at: begun.elapsed(), done, cpu });
+        let kafka_cpu = lab.cluster.usage()?.cpu;
+        samples.push(Sample { at: begun.elapsed(), done, cpu, kafka_cpu });
         resident_bytes = resident_bytes.max(now);
         if done >= total {
             break;
@@ -78,8 +79,12 @@ pub fn watch(
 
 impl std::fmt::Display for Drain {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Pace { events_per_s, cpu_us } = self.pace;
-        write!(f, "{events_per_s:.0} events/s, {cpu_us:.2} µs of CPU each, {:.0} MiB", self.resident_mib)
+        let Pace { events_per_s, cpu_us, kafka_cpu_us } = self.pace;
+        let mib = self.resident_mib;
+        write!(
+            f,
+            "{events_per_s:.0} events/s, {cpu_us:.2} µs of CPU each and {kafka_cpu_us:.2} of Kafka's, {mib:.0} MiB"
+        )
     }
 }
 
@@ -104,6 +109,11 @@ impl Drains {
         self.0.iter().map(|drain| drain.pace.cpu_us).collect()
     }
 
+    /// Kafka's CPU time per event, µs.
+    pub fn kafka_cpu_us(&self) -> Vec<f64> {
+        self.0.iter().map(|drain| drain.pace.kafka_cpu_us).collect()
+    }
+
     /// Resident memory, MiB.
     pub fn resident_mib(&self) -> Vec<f64> {
         self.0.iter().map(|drain| drain.resident_mib).collect()
@@ -113,6 +123,8 @@ impl Drains {
     pub fn report(&self, id: &str, what: &str, report: &mut Report) {
         report.figure(&format!("{id}-rate"), what, "events/s", self.rates());
         report.figure(&format!("{id}-cpu"), &format!("{what}: CPU time of the process"), "µs/event", self.cpu_us());
+        let kafka = format!("{what}: CPU time of Kafka");
+        report.figure(&format!("{id}-kafka-cpu"), &kafka, "µs/event", self.kafka_cpu_us());
         let resident = format!("{what}: resident memory, most");
         report.figure(&format!("{id}-resident"), &resident, "MiB", self.resident_mib());
     }

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::http::{self, Connection};
 use crate::report::{Better, Ratio, Report};
-use crate::statistics::Pace;
+use crate::statistics::{Pace, Sample};
 use crate::system::Lab;
-use crate::system::process::{Process, Usage};
+use crate::system::process::Process;
 use crate::{Failure, events, say};
 
 /// Connections that send at the same time, each waiting for its answer.
@@ -66,18 +66,14 @@ impl Runs {
     fn run(&mut self, lab: &Lab, ingest: &mut Process, address: SocketAddr) -> Result<(), Failure> {
         let requests = requests(&lab.path, self.events_per_request);
         let before = lab.cluster.end(&lab.queue)?;
-        let load = Load::new(self.events_per_request, lab.extent.ingest());
+        let load = Load::new(lab, self.events_per_request);
         let (begin, end) = lab.cluster.runtime().block_on(load.apply(address, &requests, ingest))?;
         ingest.check()?;
         let (stored, acknowledged) = (lab.cluster.end(&lab.queue)? - before, load.acknowledged.get());
         if stored != acknowledged {
             return Err(format!("{acknowledged} events were acknowledged, and {stored} are stored").into());
         }
-        let events = (end.acknowledged - begin.acknowledged) as f64;
-        let pace = Pace {
-            events_per_s: events / (end.at - begin.at).as_secs_f64(),
-            cpu_us: (end.usage.cpu - begin.usage.cpu).as_secs_f64() * 1e6 / events,
-        };
+        let pace = Pace::between(begin, end);
         say(&format!("  {} a request: {:.0} events/s", self.events_per_request, pace.events_per_s));
         self.paces.push(pace);
         Ok(())
@@ -89,22 +85,18 @@ impl Runs {
 }
 
 /// A load that goes on for a time. All of it is one thread: it shares the machine with what it measures.
-struct Load {
+struct Load<'l> {
+    lab: &'l Lab,
+    begun: Instant,
     events_per_request: u64,
     counted: Duration,
     acknowledged: Cell<u64>,
 }
 
-/// How far the load was at a moment.
-struct Moment {
-    at: Instant,
-    acknowledged: u64,
-    usage: Usage,
-}
-
-impl Load {
-    fn new(events_per_request: u64, counted: Duration) -> Self {
-        Self { events_per_request, counted, acknowledged: Cell::new(0) }
+impl<'l> Load<'l> {
+    fn new(lab: &'l Lab, events_per_request: u64) -> Self {
+        let counted = lab.extent.ingest();
+        Self { lab, begun: Instant::now(), events_per_request, counted, acknowledged: Cell::new(0) }
     }
 
     /// The moments between which it counts.
@@ -113,14 +105,14 @@ impl Load {
         address: SocketAddr,
         requests: &[Vec<u8>],
         ingest: &Process,
-    ) -> Result<(Moment, Moment), Failure> {
+    ) -> Result<(Sample, Sample), Failure> {
         let until = Instant::now() + WARMING + self.counted + COOLING;
         let connections = (0..CONNECTIONS).map(|index| self.send(address, requests, index, until));
         let look = async {
             tokio::time::sleep(WARMING).await;
-            let begin = self.moment(ingest)?;
+            let begin = self.sample(ingest)?;
             tokio::time::sleep(self.counted).await;
-            Ok::<_, Failure>((begin, self.moment(ingest)?))
+            Ok::<_, Failure>((begin, self.sample(ingest)?))
         };
         let (moments, _) = tokio::try_join!(look, futures::future::try_join_all(connections))?;
         Ok(moments)
@@ -146,8 +138,9 @@ impl Load {
         Ok(())
     }
 
-    fn moment(&self, ingest: &Process) -> Result<Moment, Failure> {
-        Ok(Moment { at: Instant::now(), acknowledged: self.acknowledged.get(), usage: ingest.usage()? })
+    fn sample(&self, ingest: &Process) -> Result<Sample, Failure> {
+        let (cpu, kafka_cpu) = (ingest.usage()?.cpu, self.lab.cluster.usage()?.cpu);
+        Ok(Sample { at: self.begun.elapsed(), done: self.acknowledged.get(), cpu, kafka_cpu })
     }
 }
 

@@ -13,6 +13,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 use tokio::runtime::Runtime;
 
+use crate::system::process::Usage;
 use crate::{Failure, events};
 
 /// Partitions of every topic that is measured.
@@ -25,6 +26,7 @@ const RUN_EVENTS: u64 = 500;
 /// The cluster.
 pub struct Cluster {
     bootstrap: String,
+    pid: u32,
     runtime: Runtime,
 }
 
@@ -74,14 +76,19 @@ pub enum Place {
 
 impl Cluster {
     /// Checks that it answers.
-    pub fn connect(bootstrap: &str) -> Result<Self, Failure> {
+    pub fn connect(bootstrap: &str, pid: u32) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let cluster = Self { bootstrap: bootstrap.to_owned(), runtime };
+        let cluster = Self { bootstrap: bootstrap.to_owned(), pid, runtime };
         let enquirer: BaseConsumer = cluster.client().create()?;
         enquirer
             .fetch_metadata(None, ANSWER_WAIT_MAX)
             .map_err(|error| format!("no answer from Kafka at {bootstrap}: {error}"))?;
         Ok(cluster)
+    }
+
+    /// What its process has used.
+    pub fn usage(&self) -> Result<Usage, Failure> {
+        Usage::of_process(self.pid)
     }
 
     /// What all clients share.

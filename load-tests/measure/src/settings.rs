@@ -18,6 +18,10 @@ pub struct Settings {
     #[arg(long, value_name = "HOST:PORT")]
     pub kafka: String,
 
+    /// The process of Kafka, whose CPU time is told beside that of what is measured.
+    #[arg(long, value_name = "PID")]
+    pub kafka_pid: u32,
+
     /// The binary `jobico`.
     #[arg(long, value_name = "FILE")]
     pub jobico: PathBuf,

@@ -33,6 +33,8 @@ pub struct Sample {
     pub done: u64,
     /// CPU time used.
     pub cpu: Duration,
+    /// CPU time that Kafka used meanwhile, for whatever.
+    pub kafka_cpu: Duration,
 }
 
 /// What one run did per second and per event, in the part of it that counts.
@@ -42,6 +44,21 @@ pub struct Pace {
     pub events_per_s: f64,
     /// CPU time per event, µs.
     pub cpu_us: f64,
+    /// Kafka's CPU time per event, µs.
+    pub kafka_cpu_us: f64,
+}
+
+impl Pace {
+    /// The pace from one moment to another.
+    pub fn between(begin: Sample, end: Sample) -> Self {
+        let events = (end.done - begin.done) as f64;
+        let us_each = |time: Duration| time.as_secs_f64() * 1e6 / events;
+        Self {
+            events_per_s: events / (end.at - begin.at).as_secs_f64(),
+            cpu_us: us_each(end.cpu - begin.cpu),
+            kafka_cpu_us: us_each(end.kafka_cpu - begin.kafka_cpu),
+        }
+    }
 }
 
 /// The pace of a run of `total` events between the samples nearest after [`COUNTED`]'s ends.
@@ -61,12 +78,8 @@ pub fn halves(samples: &[Sample], total: u64) -> Option<(Pace, Pace)> {
 fn pace_between(samples: &[Sample], total: u64, (from, to): (f64, f64)) -> Option<Pace> {
     let first_with = |share: f64| samples.iter().find(|sample| sample.done as f64 >= total as f64 * share);
     let (begin, end) = (first_with(from)?, first_with(to)?);
-    let events = (end.done - begin.done) as f64;
     // Most of the events must lie between the two, else their distance says more of the sampling.
-    (events >= total as f64 * (to - from) * 0.6).then(|| Pace {
-        events_per_s: events / (end.at - begin.at).as_secs_f64(),
-        cpu_us: (end.cpu - begin.cpu).as_secs_f64() * 1e6 / events,
-    })
+    ((end.done - begin.done) as f64 >= total as f64 * (to - from) * 0.6).then(|| Pace::between(*begin, *end))
 }
 
 #[cfg(test)]
@@ -90,8 +103,8 @@ mod tests {
 
     #[test]
     fn start_up_and_end_do_not_count_for_the_pace() {
-        let sample =
-            |ms, done, cpu_ms| Sample { at: Duration::from_millis(ms), done, cpu: Duration::from_millis(cpu_ms) };
+        let ms = Duration::from_millis;
+        let sample = |at, done, cpu| Sample { at: ms(at), done, cpu: ms(cpu), kafka_cpu: ms(cpu * 2) };
         let samples = [
             sample(0, 0, 0),
             sample(5_000, 100, 900),
@@ -99,12 +112,13 @@ mod tests {
             sample(7_000, 900, 1_300),
             sample(60_000, 1_000, 9_000),
         ];
-        assert_eq!(pace(&samples, 1_000), Some(Pace { events_per_s: 400.0, cpu_us: 500.0 }));
+        assert_eq!(pace(&samples, 1_000), Some(Pace { events_per_s: 400.0, cpu_us: 500.0, kafka_cpu_us: 1_000.0 }));
     }
 
     #[test]
     fn work_that_becomes_slower_shows_in_its_halves() {
-        let sample = |s, done| Sample { at: Duration::from_secs(s), done, cpu: Duration::ZERO };
+        let (cpu, kafka_cpu) = (Duration::ZERO, Duration::ZERO);
+        let sample = |s, done| Sample { at: Duration::from_secs(s), done, cpu, kafka_cpu };
         let samples = [sample(1, 100), sample(2, 500), sample(6, 900)];
         let (first, second) = halves(&samples, 1_000).unwrap();
         assert_eq!((first.events_per_s, second.events_per_s), (400.0, 100.0));
@@ -112,7 +126,8 @@ mod tests {
 
     #[test]
     fn a_run_that_was_hardly_looked_at_has_no_pace() {
-        let at_once = [Sample { at: Duration::from_secs(1), done: 1_000, cpu: Duration::ZERO }];
+        let second = Duration::from_secs(1);
+        let at_once = [Sample { at: second, done: 1_000, cpu: second, kafka_cpu: second }];
         assert_eq!(pace(&at_once, 1_000), None);
         assert_eq!(pace(&[], 1_000), None);
     }

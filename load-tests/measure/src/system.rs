@@ -73,7 +73,7 @@ impl Lab {
         let readable = |file: &Path| std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()));
         std::fs::create_dir_all(&settings.scratch)?;
         Ok(Self {
-            cluster: Cluster::connect(&settings.kafka)?,
+            cluster: Cluster::connect(&settings.kafka, settings.kafka_pid)?,
             extent: settings.extent.clone(),
             queue: name::queue(&tenant, &queue).as_str().into(),
             results: name::results(&tenant).as_str().into(),

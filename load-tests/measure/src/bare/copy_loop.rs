@@ -58,7 +58,8 @@ pub fn measure(lab: &Lab, headers: Headers) -> Result<Pace, Failure> {
             copied => done += copied,
         }
         last = Instant::now();
-        samples.push(Sample { at: begun.elapsed(), done, cpu: Usage::of_this_process()?.cpu });
+        let (cpu, kafka_cpu) = (Usage::of_this_process()?.cpu, lab.cluster.usage()?.cpu);
+        samples.push(Sample { at: begun.elapsed(), done, cpu, kafka_cpu });
     }
     pace(&samples, total).ok_or_else(|| "too few events to measure the copy loop with".into())
 }

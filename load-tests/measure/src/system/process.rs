@@ -69,7 +69,7 @@ impl Process {
 
     /// What it has used.
     pub fn usage(&self) -> Result<Usage, Failure> {
-        Usage::of(&format!("/proc/{}", self.child.id()))
+        Usage::of_process(self.child.id())
     }
 
     /// Checks that it runs.
@@ -114,6 +114,11 @@ impl Usage {
     /// Of this very process.
     pub fn of_this_process() -> Result<Self, Failure> {
         Self::of("/proc/self")
+    }
+
+    /// Of a process of this machine.
+    pub fn of_process(pid: u32) -> Result<Self, Failure> {
+        Self::of(&format!("/proc/{pid}"))
     }
 
     /// Of the process whose folder this is (proc(5)).
