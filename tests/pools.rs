@@ -1,13 +1,7 @@
 //! Pools of processors: each reads the queues that are in it.
 
-use serde_json::{Value, json};
-
 use crate::outcome;
-use crate::system::{Job, On, System};
-
-fn numbers(range: std::ops::Range<usize>) -> Vec<Value> {
-    range.map(|number| json!(number)).collect()
-}
+use crate::system::{Job, On, System, numbers};
 
 on_each_log! {
     fn a_queue_that_moves_to_another_pool_and_back_goes_on_where_it_was(on: On) {

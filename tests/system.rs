@@ -312,6 +312,11 @@ pub fn eventually_or<T>(mut look: impl FnMut() -> Option<T>, time: Duration) -> 
     }
 }
 
+/// Data of events that are numbers.
+pub fn numbers(range: std::ops::Range<usize>) -> Vec<Value> {
+    range.map(Value::from).collect()
+}
+
 /// The addresses of services, shared with threads that send while processes come and go.
 pub type Urls = Arc<Mutex<BTreeMap<String, String>>>;
 

@@ -1,17 +1,11 @@
 //! Topics that are taken away under a running system.
 
-use serde_json::{Value, json};
-
 use crate::system::kafka::{delete_topic, make_topic};
-use crate::system::{Job, On, System, eventually};
+use crate::system::{Job, On, System, eventually, numbers};
 
 /// Of a queue, as tests have them, and of the tiers of the pool.
 const PARTITIONS: i32 = 3;
 const OF_TIERS: i32 = 16;
-
-fn numbers(range: std::ops::Range<usize>) -> Vec<Value> {
-    range.map(|number| json!(number)).collect()
-}
 
 #[test]
 fn a_queue_whose_topic_is_deleted_and_made_again_goes_on_and_its_neighbour_does_not_notice() {

@@ -260,6 +260,40 @@ impl<'s> Schedule<'s> {
         true
     }
 
+    /// One that a test leads itself, of the first job whose policy `is` it: nothing fails, and nothing is sent but what it sends.
+    fn led(stage: &'s Stage, is: impl Fn(&Retry) -> bool) -> Self {
+        let (retry, catalogs) = stage.jobs.iter().find(|(retry, _)| is(retry)).unwrap();
+        let pools = vec![Processor::new(POOL, &catalogs[0])];
+        let schedule = Self { retry, catalogs, pools, ..Self::new(stage, 0, false, false) };
+        block_on(schedule.log.ensure_topics(&schedule.topics())).unwrap();
+        schedule
+    }
+
+    /// Sends values of one key to the first queue.
+    fn send_values(&self, values: &[&str]) {
+        let event = |value: &&str| Append {
+            topic: self.stage.topic("q1"),
+            key: Some(b"k".to_vec()),
+            value: Some(value.as_bytes().to_vec()),
+            headers: Vec::new(),
+        };
+        for answer in block_on(self.log.append(values.iter().map(event).collect())) {
+            answer.unwrap();
+        }
+    }
+
+    /// Gives the first worker turns until something is so; before each, time passes.
+    fn turn_until(&mut self, what: &str, step_ms: i64, is_so: impl Fn(&Self) -> bool) {
+        for turn in 0.. {
+            if is_so(self) {
+                return;
+            }
+            assert!(turn < 100, "it never comes to that: {what}");
+            self.clock.fetch_add(step_ms, Ordering::Relaxed);
+            self.turn_of(0, 0);
+        }
+    }
+
     fn turn_of(&mut self, pool: usize, index: usize) -> Duration {
         let worker = self.worker(pool, index);
         self.pools[pool].workers[index].get_or_insert_with(|| Course::new(worker)).turn()
@@ -384,28 +418,12 @@ fn a_seed_brings_the_same_course_each_time() {
 fn an_event_waits_its_time_in_its_place_also_where_an_earlier_batch_had_no_time_for_it() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let stage = runtime.block_on(Stage::new());
-    let (retry, catalogs) = stage.jobs.iter().find(|(retry, _)| retry.ordering == retry::Ordering::Key).unwrap();
-    let (pools, batch_time) = (vec![Processor::new(POOL, &catalogs[0])], Duration::from_nanos(1));
-    let mut schedule = Schedule { retry, catalogs, pools, batch_time, ..Schedule::new(&stage, 0, false, false) };
+    let mut schedule = Schedule::led(&stage, |retry| retry.ordering == retry::Ordering::Key);
+    schedule.batch_time = Duration::from_nanos(1);
     schedule.gather.records_max = 1_000;
-    block_on(schedule.log.ensure_topics(&schedule.topics())).unwrap();
-    let event = |value: &str| Append {
-        topic: stage.topic("q1"),
-        key: Some(b"k".to_vec()),
-        value: Some(value.as_bytes().to_vec()),
-        headers: Vec::new(),
-    };
-    for answer in block_on(schedule.log.append(vec![event(r#"{"n":0}"#), event(r#"{"note":"bang!"}"#)])) {
-        answer.unwrap();
-    }
+    schedule.send_values(&[r#"{"n":0}"#, r#"{"note":"bang!"}"#]);
     let waits = || stage.metrics.retries.with_label_values(&["1s"]).get();
-    for turn in 0.. {
-        assert!(turn < 100, "the second event is never run");
-        schedule.turn_of(0, 0);
-        if waits() == 1 {
-            break;
-        }
-    }
+    schedule.turn_until("the second event is run", 0, |_| waits() == 1);
     // Its next attempt is its last, and makes it a dead letter.
     let dead = || stage.metrics.dead_letters.with_label_values(&["function", "trap"]).get();
     for _ in 0..20 {
@@ -424,22 +442,11 @@ fn an_event_in_a_tier_is_run_when_it_is_due_and_not_before() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let stage = runtime.block_on(Stage::new());
     let has_tiers = |retry: &Retry| retry.ordering == retry::Ordering::None && retry.tiers == [Tier::S1, Tier::S10];
-    let (retry, catalogs) = stage.jobs.iter().find(|(retry, _)| has_tiers(retry)).unwrap();
-    let pools = vec![Processor::new(POOL, &catalogs[0])];
-    let mut schedule = Schedule { retry, catalogs, pools, ..Schedule::new(&stage, 0, false, false) };
-    block_on(schedule.log.ensure_topics(&schedule.topics())).unwrap();
-    let bang = Append { topic: stage.topic("q1"), key: None, value: Some(b"\"bang!\"".to_vec()), headers: Vec::new() };
-    block_on(schedule.log.append(vec![bang])).remove(0).unwrap();
+    let mut schedule = Schedule::led(&stage, has_tiers);
+    schedule.send_values(&["\"bang!\""]);
     for (tier, delay_ms) in [(Tier::S1, 1_000), (Tier::S10, 10_000)] {
         let topic = name::retry(POOL, tier);
-        let waiting = |schedule: &Schedule<'_>| schedule.log.committed(&topic).unwrap().len();
-        for turn in 0.. {
-            if waiting(&schedule) > 0 {
-                break;
-            }
-            assert!(turn < 100, "it never comes to {tier:?}");
-            schedule.turn_of(0, 0);
-        }
+        schedule.turn_until(&topic, 0, |schedule| !schedule.log.committed(&topic).unwrap().is_empty());
         let record = schedule.log.committed(&topic).unwrap();
         let record = record.get(0).unwrap();
         let cause = record.headers().find(|(name, _)| *name == "jobico-error-code");
@@ -460,26 +467,14 @@ fn an_event_in_a_tier_is_run_when_it_is_due_and_not_before() {
 fn an_event_in_a_tier_whose_job_asks_for_order_meanwhile_holds_nobody_up() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let stage = runtime.block_on(Stage::new());
-    let (retry, catalogs) = stage.jobs.iter().find(|(retry, _)| retry.attempts == 3).unwrap();
-    assert_eq!(retry.ordering, retry::Ordering::None);
+    let mut schedule = Schedule::led(&stage, |retry| retry.attempts == 3);
+    assert_eq!(schedule.retry.ordering, retry::Ordering::None);
     let folder = tempfile::tempdir().unwrap();
-    let strict = Retry { ordering: retry::Ordering::Key, ..retry.clone() };
+    let strict = Retry { ordering: retry::Ordering::Key, ..schedule.retry.clone() };
     let strict = runtime.block_on(stage::catalogs(&stage.tenant, strict, None, folder.path()));
-    let pools = vec![Processor::new(POOL, &catalogs[0])];
-    let mut schedule = Schedule { retry, catalogs, pools, ..Schedule::new(&stage, 0, false, false) };
-    block_on(schedule.log.ensure_topics(&schedule.topics())).unwrap();
-    let bang = Append { topic: stage.topic("q1"), key: None, value: Some(b"\"bang!\"".to_vec()), headers: Vec::new() };
-    block_on(schedule.log.append(vec![bang])).remove(0).unwrap();
-    let has = |schedule: &Schedule<'_>, topic: &str| schedule.log.committed(topic).unwrap().len() == 1;
-    for (topic, wait_ms) in [(name::retry(POOL, Tier::S1), 0), (name::dead(&stage.tenant), 500)] {
-        for turn in 0.. {
-            if has(&schedule, &topic) {
-                break;
-            }
-            assert!(turn < 200, "it never comes to {topic}");
-            schedule.clock.fetch_add(wait_ms, Ordering::Relaxed);
-            schedule.turn_of(0, 0);
-        }
+    schedule.send_values(&["\"bang!\""]);
+    for (topic, step_ms) in [(name::retry(POOL, Tier::S1), 0), (name::dead(&stage.tenant), 500)] {
+        schedule.turn_until(&topic, step_ms, |schedule| schedule.log.committed(&topic).unwrap().len() == 1);
         schedule.pools[0].seen.put(strict[0].clone());
     }
     let dead = schedule.log.committed(&name::dead(&stage.tenant)).unwrap();
