@@ -356,6 +356,7 @@ pub trait Writer: Send {
     /// Writes records in one transaction.
     ///
     /// # Errors
-    /// [`Cause::Fenced`] where another became the writer meanwhile; then nothing was written.
+    /// [`Cause::Fenced`] where another became the writer meanwhile; then nothing was written. [`Class::Fatal`] with any other cause
+    /// where it is not known whether they were written. With another class, they were not.
     fn write(&mut self, records: &[Outgoing<'_>]) -> Result<(), Error>;
 }

@@ -29,3 +29,4 @@ mod durability;
 mod faults;
 mod many;
 mod only_kafka;
+mod refusals;

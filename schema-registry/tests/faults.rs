@@ -98,6 +98,25 @@ async fn while_the_log_is_away_every_answer_is_503_and_the_registry_recovers_by_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_log_refuses_now_and_then_is_asked_of_it_again() {
+    let log = Simulated::new(1, Faults::default());
+    let (frame, folder) = (Frame::new(PATIENCE), tempfile::tempdir().unwrap());
+    let registry = Registry::start(frame.clone(), config(), folder.path(), log.clone()).await;
+    log.misbehave(Faults { abortable: 0.3, ..Faults::default() });
+    for version in 1..=SCHEMAS {
+        let text = json!({"maxProperties": version}).to_string();
+        assert_eq!(registry.put("/v1/tenants/t/schemas/s", text).await.expect(201)["version"], version);
+    }
+    log.misbehave(Faults { abortable: 1.0, ..Faults::default() });
+    let refused = registry.put("/v1/tenants/t/schemas/s", "{}").await.problem(503);
+    assert!(refused.contains("nothing was changed"), "{refused}");
+    log.misbehave(Faults::default());
+    assert_eq!(registry.put("/v1/tenants/t/schemas/s", "{}").await.expect(201)["version"], SCHEMAS + 1);
+    frame.tasks.stop();
+    frame.tasks.run().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn metrics_count_requests_by_route_and_documents_by_kind() {
     let log: Arc<dyn Broker> = Simulated::new(1, Faults::default());
     let (frame, folder) = (Frame::new(PATIENCE), tempfile::tempdir().unwrap());

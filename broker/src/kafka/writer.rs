@@ -32,18 +32,14 @@ impl Writer for KafkaWriter {
             let message = "this writer holds nothing: acquire first";
             return Err(Error::new(Class::Fatal, Cause::Fenced, "write", message));
         };
-        let written = transact(producer, records);
-        match &written {
-            Ok(()) => {}
-            Err(error) if error.class == Class::Fatal => self.producer = None,
-            // It was never begun, or is aborted: nothing was written, and the next write may go well.
-            Err(_) => {
-                if producer.abort().is_err() {
-                    self.producer = None;
-                }
-            }
+        let Err(error) = transact(producer, records) else { return Ok(()) };
+        // Where it is aborted, or was never begun, nothing was written, and the next write may go well.
+        let ended = if error.class == Class::Fatal { Err(error.clone()) } else { producer.abort() };
+        if ended.is_ok() {
+            return Err(error);
         }
-        written
+        self.producer = None;
+        Err(Error { class: Class::Fatal, ..error })
     }
 }
 

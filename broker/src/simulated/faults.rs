@@ -16,7 +16,8 @@ pub struct Faults {
     /// `append`, `ensure_topics` and `commit_offsets` are carried out and yet answered with an error:
     /// [`Class::Retriable`], [`Cause::Unavailable`].
     pub lost_acknowledgement: f64,
-    /// `produce` or `commit` spoils its transaction: [`Class::Abortable`], [`Cause::Unavailable`].
+    /// `produce` or `commit` spoils its transaction: [`Class::Abortable`], [`Cause::Unavailable`]. `write` of a writer is refused
+    /// for no reason that the log can name: [`Class::Abortable`], [`Cause::Other`].
     pub abortable: f64,
     /// Before `begin`, `produce`, `commit` or `abort` of a transactor, or `write` of a writer, another acquires the
     /// transactional id: [`Class::Fatal`], [`Cause::Fenced`].

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::faults::Dice;
 use super::no_answer;
 use crate::local::Log;
-use crate::{Class, Error, Outgoing, Writer};
+use crate::{Cause, Class, Error, Outgoing, Writer};
 
 pub(super) struct FaultyWriter {
     log: Arc<Log>,
@@ -35,6 +35,10 @@ impl FaultyWriter {
                 self.inner.write(records)?;
             }
             return Err(no_answer(OPERATION, Class::Fatal));
+        }
+        if self.dice.falls(|faults| faults.abortable) {
+            let message = "simulated: refused, and it is not said why";
+            return Err(Error::new(Class::Abortable, Cause::Other, OPERATION, message));
         }
         self.inner.write(records)
     }

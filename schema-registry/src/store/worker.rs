@@ -13,7 +13,7 @@ use time::format_description::well_known::Rfc3339;
 use tokio_util::sync::CancellationToken;
 
 use super::reader::Reader;
-use super::{Error, Mode, Request};
+use super::{ANSWER_WAIT, Error, Mode, Request};
 use crate::decide::{Answer, Command, Decision, Record, Refusal, decide};
 use crate::metrics::Metrics;
 
@@ -38,6 +38,15 @@ pub(super) struct Worker {
     settled: bool,
     metrics: Metrics,
     health: Component,
+}
+
+/// What came of a decision.
+enum Written {
+    /// It stands in the topics.
+    Done,
+    /// It does not, or that is not known: it is seen once this registry is the writer again, and all is decided anew on what
+    /// stands there then. Why, where that was the last time.
+    Lost(Error),
 }
 
 impl Worker {
@@ -90,7 +99,11 @@ impl Worker {
     }
 
     fn carry_out(&mut self, command: &Command, mode: Mode) -> Result<Answer, Error> {
+        let (begun, mut failed) = (Instant::now(), Error::Contended(ATTEMPTS_MAX));
         for attempt in 1..=ATTEMPTS_MAX {
+            if begun.elapsed() >= ANSWER_WAIT {
+                break; // nobody waits for it any more
+            }
             let mut decision = self.decide(command)?;
             if decision.records.is_empty() || mode == Mode::Check {
                 return Ok(decision.answer);
@@ -102,8 +115,9 @@ impl Worker {
                     return Ok(decision.answer);
                 }
             }
-            if self.write(&decision)? {
-                return Ok(decision.answer);
+            match self.write(&decision)? {
+                Written::Done => return Ok(decision.answer),
+                Written::Lost(why) => failed = why,
             }
             back_off(attempt);
             // Being the writer again, whatever was in doubt has ended: it stands in the topics, or never will.
@@ -113,7 +127,7 @@ impl Worker {
                 return Ok(decision.answer);
             }
         }
-        Err(Error::Contended(ATTEMPTS_MAX))
+        Err(failed)
     }
 
     fn decide(&self, command: &Command) -> Result<Decision, Error> {
@@ -140,10 +154,10 @@ impl Worker {
         Ok(())
     }
 
-    /// Writes a decision. False: another registry is the writer now, or the log did not say how it ended; whether it was
-    /// written is seen once this registry is the writer again.
-    fn write(&mut self, decision: &Decision) -> Result<bool, Error> {
-        let Some(writer) = &mut self.writer else { return Ok(false) };
+    /// Writes a decision, unless it can be seen that doing so again would be of no use.
+    fn write(&mut self, decision: &Decision) -> Result<Written, Error> {
+        let contended = Ok(Written::Lost(Error::Contended(ATTEMPTS_MAX)));
+        let Some(writer) = &mut self.writer else { return contended };
         let outgoing: Vec<Outgoing<'_>> = decision.records.iter().map(outgoing).collect();
         let started = Instant::now();
         let written = writer.write(&outgoing);
@@ -154,7 +168,7 @@ impl Worker {
                     tracing::warn!("what was committed cannot be read back yet");
                     self.settled = false;
                 }
-                Ok(true)
+                Ok(Written::Done)
             }
             Err(error) if error.cause == Cause::TooLarge => {
                 let bytes = decision.records.iter().map(Record::bytes).max().unwrap_or_default();
@@ -163,14 +177,15 @@ impl Worker {
             Err(error) if error.cause == Cause::Fenced => {
                 self.metrics.fenced.inc();
                 self.writer = None;
-                Ok(false)
+                contended
             }
-            Err(error) if error.class == Class::Fatal => {
-                tracing::warn!(%error, "how a transaction ended is not known; it is looked for");
+            // Where a broker cannot say why it refused a commit, another registry may just be taking the transactional id over.
+            Err(error) if error.class != Class::Retriable => {
+                tracing::warn!(%error, "a transaction did not end well; it is looked for");
                 self.writer = None;
-                Ok(false)
+                Ok(Written::Lost(Error::Unavailable(error)))
             }
-            // It was aborted: nothing was written, and this registry still is the writer.
+            // Nothing was begun.
             Err(error) => Err(Error::Unavailable(error)),
         }
     }
