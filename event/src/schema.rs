@@ -1,10 +1,14 @@
 //! The verdict on an event: one piece of code for ingest and processor.
 
+mod document;
+
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use self::document::{Document, Text};
 
 /// How many violations of one event are reported; the rest adds nothing for the reader.
 pub const VIOLATIONS_MAX: usize = 20;
@@ -19,7 +23,7 @@ pub const JSON_DEPTH_MAX: usize = 128;
 /// Drafts 4, 6, 7, 2019-09 and 2020-12, as the schema's `$schema` says; 2020-12 where it says nothing. References to
 /// other documents are not followed: what an event is checked against must not depend on the network.
 #[derive(Clone)]
-pub struct Schema(Option<Arc<jsonschema::Validator>>);
+pub struct Schema(Option<Arc<jsonschema::Validator<Text>>>);
 
 /// Why a text is no usable JSON Schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -81,7 +85,7 @@ impl Schema {
     /// [`SchemaError`] where `text` is not JSON, not a schema, or refers to another document.
     pub fn compile(text: &str) -> Result<Self, SchemaError> {
         let value: Value = serde_json::from_str(text).map_err(|error| SchemaError::Json(error.to_string()))?;
-        let validator = jsonschema::options().build(&value).map_err(|error| SchemaError::Schema {
+        let validator = jsonschema::options_for::<Text>().build(&value).map_err(|error| SchemaError::Schema {
             pointer: error.instance_path().to_string(),
             message: error.to_string(),
         })?;
@@ -123,27 +127,24 @@ impl Schema {
     /// # Errors
     /// All violations, up to [`VIOLATIONS_MAX`]; one with the keyword `json` where `bytes` are no JSON text.
     pub fn check<'a>(&self, bytes: &'a [u8]) -> Result<ValidEvent<'a>, Vec<Violation>> {
-        let value: Value = match serde_json::from_slice(bytes) {
-            Ok(value) => value,
-            Err(error) => {
-                return Err(vec![Violation {
-                    pointer: String::new(),
-                    keyword: "json".to_owned(),
-                    message: format!("not JSON: {error}"),
-                }]);
-            }
-        };
+        let document = Document::parse(bytes).map_err(|error| {
+            vec![Violation {
+                pointer: String::new(),
+                keyword: "json".to_owned(),
+                message: format!("not JSON: {error}"),
+            }]
+        })?;
         match &self.0 {
             None => Ok(ValidEvent(bytes)),
-            Some(validator) if validator.is_valid(&value) => Ok(ValidEvent(bytes)),
-            Some(validator) => Err(violations(validator, &value)),
+            Some(validator) if validator.is_valid(document.root()) => Ok(ValidEvent(bytes)),
+            Some(validator) => Err(violations(validator, &document)),
         }
     }
 }
 
-fn violations(validator: &jsonschema::Validator, value: &Value) -> Vec<Violation> {
+fn violations(validator: &jsonschema::Validator<Text>, document: &Document<'_>) -> Vec<Violation> {
     validator
-        .iter_errors(value)
+        .iter_errors(document.root())
         .take(VIOLATIONS_MAX)
         .map(|error| Violation {
             pointer: error.instance_path().to_string(),

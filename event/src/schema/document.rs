@@ -1,0 +1,544 @@
+//! A JSON text as the validator reads it: its values in one flat list, strings where they stand in the text.
+//!
+//! ```text
+//! {"a":[1,true],"b":"x"}   ─►   object  "a"  array  1  true  "b"  "x"
+//! ```
+//!
+//! `serde_json::Value` makes a map of every event, and a string of each name and value in it, to drop them all when the
+//! verdict is there: two thirds of a verdict's time. What is read, and what is refused as no JSON, is the same.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use jsonschema::json::{Array, Json, Node, NodeIdentity, Object, cmp};
+use jsonschema::types::JsonType;
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// Members of an object up to which one is found by looking at each; a larger object has an index.
+const SCANNED_MEMBERS_MAX: usize = 32;
+
+/// The representation, for `jsonschema`.
+pub(super) struct Text;
+
+/// A parsed text.
+pub(super) struct Document<'t> {
+    entries: Vec<Entry<'t>>,
+}
+
+/// One value; a container's own follow it. A member of an object is two values, its name and what it has.
+enum Entry<'t> {
+    Null,
+    Bool(bool),
+    Number(Number),
+    String(Cow<'t, str>),
+    Array {
+        /// How many elements.
+        len: usize,
+        /// One past the last entry in it.
+        end: usize,
+    },
+    Object {
+        /// How many members, without those that were overwritten.
+        len: usize,
+        /// As of an array.
+        end: usize,
+        /// Where its names are, in their order, if they are many.
+        index: Option<Box<[usize]>>,
+    },
+    /// The name of a member that a later one of the same name replaces: the last one counts, as it does to serde_json.
+    Overwritten,
+}
+
+impl<'t> Document<'t> {
+    /// Reads a JSON text.
+    ///
+    /// # Errors
+    /// It is none, or nests deeper than [`super::JSON_DEPTH_MAX`].
+    pub(super) fn parse(bytes: &'t [u8]) -> serde_json::Result<Self> {
+        let mut entries = Vec::with_capacity(16);
+        // One look at the whole text is quicker than one at each string. Where it is no UTF-8, the slower way says where.
+        match std::str::from_utf8(bytes) {
+            Ok(text) => read(serde_json::Deserializer::from_str(text), &mut entries)?,
+            Err(_) => read(serde_json::Deserializer::from_slice(bytes), &mut entries)?,
+        }
+        Ok(Self { entries })
+    }
+
+    /// The whole of it.
+    pub(super) fn root(&self) -> Place<'_> {
+        Place { entries: &self.entries, at: 0 }
+    }
+}
+
+fn read<'t, R: serde_json::de::Read<'t>>(
+    mut text: serde_json::Deserializer<R>,
+    entries: &mut Vec<Entry<'t>>,
+) -> serde_json::Result<()> {
+    Build(entries).deserialize(&mut text)?;
+    text.end()
+}
+
+/// Appends the value that is read next.
+struct Build<'e, 't>(&'e mut Vec<Entry<'t>>);
+
+impl<'t> DeserializeSeed<'t> for Build<'_, 't> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'t>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'t> Visitor<'t> for Build<'_, 't> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.0.push(Entry::Null);
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.0.push(Entry::Bool(value));
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+        self.0.push(Entry::Number(value.into()));
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        self.0.push(Entry::Number(value.into()));
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
+        // serde_json reads no number that is not finite.
+        self.0.push(Number::from_f64(value).map_or(Entry::Null, Entry::Number));
+        Ok(())
+    }
+
+    fn visit_borrowed_str<E>(self, value: &'t str) -> Result<(), E> {
+        self.0.push(Entry::String(Cow::Borrowed(value)));
+        Ok(())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        self.0.push(Entry::String(Cow::Owned(value.to_owned())));
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'t>>(self, mut elements: A) -> Result<(), A::Error> {
+        let Self(entries) = self;
+        let (at, mut len) = (entries.len(), 0);
+        entries.push(Entry::Null);
+        while elements.next_element_seed(Build(entries))?.is_some() {
+            len += 1;
+        }
+        entries[at] = Entry::Array { len, end: entries.len() };
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'t>>(self, mut members: A) -> Result<(), A::Error> {
+        let Self(entries) = self;
+        let (at, mut read, mut overwritten, mut seen) = (entries.len(), 0, 0, Seen::default());
+        entries.push(Entry::Null);
+        loop {
+            let name = entries.len();
+            if members.next_key_seed(Build(entries))?.is_none() {
+                break;
+            }
+            read += 1;
+            let is_seen = read <= SCANNED_MEMBERS_MAX && seen.may_have(string(&entries[name]));
+            if is_seen && overwrite(entries, at + 1, name) {
+                overwritten += 1;
+            }
+            members.next_value_seed(Build(entries))?;
+        }
+        let index = (read > SCANNED_MEMBERS_MAX).then(|| index(entries, at + 1));
+        let len = index.as_ref().map_or(read - overwritten, |index| index.len());
+        entries[at] = Entry::Object { len, end: entries.len(), index };
+        Ok(())
+    }
+}
+
+/// Names that were met, roughly: of few, most are told apart by their length and ends.
+#[derive(Default)]
+struct Seen(u64);
+
+impl Seen {
+    /// Whether a name may have been met before. It has been from now on.
+    fn may_have(&mut self, name: &str) -> bool {
+        let bytes = name.as_bytes();
+        let ends =
+            bytes.first().zip(bytes.last()).map_or(0, |(first, last)| usize::from(*first) * 7 + usize::from(*last));
+        let bit = 1 << ((ends + bytes.len() * 31) % 64);
+        let before = self.0;
+        self.0 |= bit;
+        before & bit != 0
+    }
+}
+
+/// Overwrites the member that has the same name as the one at `name`, among those from `first` on; whether there is one.
+fn overwrite(entries: &mut [Entry<'_>], first: usize, name: usize) -> bool {
+    let (before, new) = entries.split_at_mut(name);
+    let mut at = first;
+    while at < before.len() {
+        if matches!(&before[at], Entry::String(other) if other.as_ref() == string(&new[0])) {
+            before[at] = Entry::Overwritten;
+            return true;
+        }
+        at = end(before, at + 1);
+    }
+    false
+}
+
+/// Where the names of an object's members are whose first is at `first`, in their order; of the same ones the last alone.
+fn index(entries: &mut [Entry<'_>], first: usize) -> Box<[usize]> {
+    let (mut at, mut index) = (first, Vec::new());
+    while at < entries.len() {
+        if !matches!(entries[at], Entry::Overwritten) {
+            index.push(at);
+        }
+        at = end(entries, at + 1);
+    }
+    index.sort_by(|left, right| string(&entries[*left]).cmp(string(&entries[*right])));
+    // The order of equals is that of the text.
+    let is_last =
+        |nth: &usize| index.get(nth + 1).is_none_or(|next| string(&entries[*next]) != string(&entries[index[*nth]]));
+    let (last, overwritten): (Vec<usize>, Vec<usize>) = (0..index.len()).partition(is_last);
+    let last = last.into_iter().map(|nth| index[nth]).collect();
+    for nth in overwritten {
+        entries[index[nth]] = Entry::Overwritten;
+    }
+    last
+}
+
+/// One past the last entry of the value at `at`.
+fn end(entries: &[Entry<'_>], at: usize) -> usize {
+    match &entries[at] {
+        Entry::Array { end, .. } | Entry::Object { end, .. } => *end,
+        _ => at + 1,
+    }
+}
+
+/// A name; that of an overwritten member is of no use any more.
+fn string<'e>(entry: &'e Entry<'_>) -> &'e str {
+    match entry {
+        Entry::String(text) => text,
+        _ => "",
+    }
+}
+
+/// A value of a document.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'d> {
+    entries: &'d [Entry<'d>],
+    at: usize,
+}
+
+impl<'d> Place<'d> {
+    fn entry(&self) -> &'d Entry<'d> {
+        &self.entries[self.at]
+    }
+}
+
+impl Json for Text {
+    type Node<'d> = Place<'d>;
+    type PreparedKey = String;
+    type StringBuffer = ();
+
+    const ACYCLIC: bool = true;
+
+    fn prepare_key(key: &str) -> String {
+        key.to_owned()
+    }
+
+    fn with_string_node<T>((): &mut (), string: &str, f: impl FnOnce(Place<'_>) -> T) -> T {
+        f(Place { entries: &[Entry::String(Cow::Borrowed(string))], at: 0 })
+    }
+}
+
+impl<'d> Node<'d, Text> for Place<'d> {
+    type Object = Members<'d>;
+    type Array = Elements<'d>;
+    type Number = &'d Number;
+
+    fn as_object(&self) -> Option<Members<'d>> {
+        match self.entry() {
+            Entry::Object { len, end, index } => {
+                Some(Members { entries: self.entries, at: self.at + 1, end: *end, len: *len, index: index.as_deref() })
+            }
+            _ => None,
+        }
+    }
+
+    fn as_array(&self) -> Option<Elements<'d>> {
+        match self.entry() {
+            Entry::Array { len, end } => {
+                Some(Elements { entries: self.entries, at: self.at + 1, end: *end, len: *len })
+            }
+            _ => None,
+        }
+    }
+
+    fn as_string(&self) -> Option<Cow<'d, str>> {
+        match self.entry() {
+            Entry::String(text) => Some(Cow::Borrowed(text)),
+            _ => None,
+        }
+    }
+
+    fn as_number(&self) -> Option<&'d Number> {
+        match self.entry() {
+            Entry::Number(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    fn as_boolean(&self) -> Option<bool> {
+        match self.entry() {
+            Entry::Bool(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    fn is_null(&self) -> bool {
+        matches!(self.entry(), Entry::Null)
+    }
+
+    fn json_type(&self) -> JsonType {
+        match self.entry() {
+            Entry::Null | Entry::Overwritten => JsonType::Null,
+            Entry::Bool(_) => JsonType::Boolean,
+            Entry::Number(_) => JsonType::Number,
+            Entry::String(_) => JsonType::String,
+            Entry::Array { .. } => JsonType::Array,
+            Entry::Object { .. } => JsonType::Object,
+        }
+    }
+
+    fn string_length_within(&self, min: u64, max: u64) -> Option<bool> {
+        let Entry::String(text) = self.entry() else { return None };
+        // A character takes one to four bytes.
+        let (fewest, most) = (text.len().div_ceil(4) as u64, text.len() as u64);
+        if most < min || fewest > max {
+            return Some(false);
+        }
+        Some((min <= fewest && most <= max) || (min..=max).contains(&(text.chars().count() as u64)))
+    }
+
+    fn equals_value(&self, expected: &Value) -> bool {
+        match (self.entry(), expected) {
+            (Entry::String(text), Value::String(expected)) => text.as_ref() == expected,
+            (Entry::String(_), _) | (_, Value::String(_)) => false,
+            _ => cmp::equal(&self.to_value(), expected),
+        }
+    }
+
+    fn to_value(&self) -> Cow<'d, Value> {
+        Cow::Owned(match self.entry() {
+            Entry::Null | Entry::Overwritten => Value::Null,
+            Entry::Bool(value) => Value::Bool(*value),
+            Entry::Number(number) => Value::Number(number.clone()),
+            Entry::String(text) => Value::String(text.as_ref().to_owned()),
+            Entry::Array { .. } => {
+                let elements = self.as_array().into_iter().flatten();
+                Value::Array(elements.map(|element| element.to_value().into_owned()).collect())
+            }
+            Entry::Object { .. } => {
+                let members = self.as_object().into_iter().flatten();
+                Value::Object(Map::from_iter(
+                    members.map(|(name, value)| (name.to_owned(), value.to_value().into_owned())),
+                ))
+            }
+        })
+    }
+
+    fn identity(&self) -> Option<NodeIdentity> {
+        Some(NodeIdentity::new(std::ptr::from_ref(self.entry()) as usize))
+    }
+}
+
+/// The members of an object that are left to look at.
+pub(super) struct Members<'d> {
+    entries: &'d [Entry<'d>],
+    at: usize,
+    end: usize,
+    len: usize,
+    index: Option<&'d [usize]>,
+}
+
+impl<'d> Object<'d, Text> for Members<'d> {
+    type Node = Place<'d>;
+    type MemberName = &'d str;
+    type MembersIter = Self;
+
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn get(&self, key: &String) -> Option<Place<'d>> {
+        match self.index {
+            Some(index) => {
+                let nth = index.binary_search_by(|at| string(&self.entries[*at]).cmp(key)).ok()?;
+                Some(Place { entries: self.entries, at: index[nth] + 1 })
+            }
+            None => self.members().find(|(name, _)| name == key).map(|(_, value)| value),
+        }
+    }
+
+    fn members(&self) -> Self {
+        Self { ..*self }
+    }
+}
+
+impl<'d> Iterator for Members<'d> {
+    type Item = (&'d str, Place<'d>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.at < self.end {
+            let (name, value) = (&self.entries[self.at], self.at + 1);
+            self.at = end(self.entries, value);
+            if let Entry::String(name) = name {
+                return Some((name, Place { entries: self.entries, at: value }));
+            }
+        }
+        None
+    }
+}
+
+/// The elements of an array that are left to look at.
+pub(super) struct Elements<'d> {
+    entries: &'d [Entry<'d>],
+    at: usize,
+    end: usize,
+    len: usize,
+}
+
+impl<'d> Array<'d, Text> for Elements<'d> {
+    type Node = Place<'d>;
+    type ElementsIter = Self;
+
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn elements(&self) -> Self {
+        Self { ..*self }
+    }
+}
+
+impl<'d> Iterator for Elements<'d> {
+    type Item = Place<'d>;
+
+    fn next(&mut self) -> Option<Place<'d>> {
+        let at = self.at;
+        (at < self.end).then(|| {
+            self.at = end(self.entries, at);
+            Place { entries: self.entries, at }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jsonschema::json::conformance;
+    use serde_json::json;
+
+    use super::*;
+
+    fn value(text: &str) -> Value {
+        Document::parse(text.as_bytes()).unwrap().root().to_value().into_owned()
+    }
+
+    fn member<'d>(document: &'d Document<'_>, name: &str) -> Option<Place<'d>> {
+        document.root().as_object().unwrap().get(&name.to_owned())
+    }
+
+    #[test]
+    fn it_is_what_the_validator_asks_of_a_representation() {
+        let text = conformance::document().to_string();
+        let document = Document::parse(text.as_bytes()).unwrap();
+        conformance::assert_conformance::<Text>(&document.root());
+    }
+
+    #[test]
+    fn it_reads_what_serde_json_reads() {
+        let long: String = (0..100).map(|number| format!(r#","{number}":{{"n":[{number}]}}"#)).collect();
+        for text in [
+            "null",
+            " [ ] ",
+            "{}",
+            "[[],[[1]],{}]",
+            r#"{"a":{"b":{"c":[1,-2,3.5,1e3,18446744073709551615,-9223372036854775808]}},"d":"é\n\u00e9\ud83e\udd80"}"#,
+            r#"{"":1,"é":{"é":true}}"#,
+            r#"{"a":1,"b":2,"a":{"c":3},"ab":4,"b":5}"#,
+            &format!(r#"{{"a":1{long},"7":"last","a":2,"7":"very last"}}"#),
+            &format!(r#"[{{"a":1{long}}},{{"b":[]}}]"#),
+            &format!("{{{}}}", [r#""a":[1]"#; 100].join(",")),
+        ] {
+            assert_eq!(value(text), serde_json::from_str::<Value>(text).unwrap(), "{text}");
+        }
+    }
+
+    #[test]
+    fn it_refuses_what_serde_json_refuses_in_its_words() {
+        let deep = "[".repeat(super::super::JSON_DEPTH_MAX + 1);
+        for bytes in [
+            &b""[..],
+            b"{",
+            b"1 2",
+            b"[1,]",
+            b"{\"a\"}",
+            b"\xff",
+            b"{\"a\":\"\xc3\"}",
+            b"1e999",
+            b"{1:2}",
+            b"nul",
+            deep.as_bytes(),
+        ] {
+            let expected = serde_json::from_slice::<Value>(bytes).unwrap_err().to_string();
+            assert_eq!(
+                Document::parse(bytes).err().unwrap().to_string(),
+                expected,
+                "{}",
+                String::from_utf8_lossy(bytes)
+            );
+        }
+    }
+
+    #[test]
+    fn of_members_of_one_name_the_last_counts_in_small_objects_and_large_ones() {
+        for others in [0, 1, SCANNED_MEMBERS_MAX - 2, SCANNED_MEMBERS_MAX - 1, SCANNED_MEMBERS_MAX, 1_000] {
+            let fill: String = (0..others).map(|number| format!(r#""member {number}":[{number}],"#)).collect();
+            let text = format!(r#"{{"x":1,{fill}"x":[2],"y":0,"x":"3"}}"#);
+            let document = Document::parse(text.as_bytes()).unwrap();
+            let members = document.root().as_object().unwrap();
+            assert_eq!((members.len(), members.members().count()), (others + 2, others + 2), "{others} others");
+            assert_eq!(member(&document, "x").unwrap().as_string().as_deref(), Some("3"));
+            assert_eq!(member(&document, "y").unwrap().to_value().as_ref(), &json!(0));
+            assert!(member(&document, "z").is_none());
+            for number in 0..others {
+                let found = member(&document, &format!("member {number}")).unwrap();
+                assert_eq!(found.to_value().as_ref(), &json!([number]));
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_of_strings_are_in_characters() {
+        for (text, min, max, expected) in
+            [("abc", 0, 3, true), ("abc", 4, 9, false), ("🦀🦀", 2, 2, true), ("🦀🦀", 3, 8, false), ("", 0, 0, true)]
+        {
+            let json = json!(text).to_string();
+            let document = Document::parse(json.as_bytes()).unwrap();
+            assert_eq!(document.root().string_length_within(min, max), Some(expected), "{text} in {min}..={max}");
+        }
+    }
+}
