@@ -45,6 +45,7 @@ pub mod step;
 
 pub mod foresight;
 pub mod function;
+pub mod instances;
 pub mod library;
 
 pub mod decide;

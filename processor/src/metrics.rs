@@ -188,7 +188,6 @@ impl Metrics {
         for (tier, count) in tally.retries.drain() {
             self.retries.with_label_values(&[tier.as_str()]).inc_by(count);
         }
-        self.instances_made.inc_by(std::mem::take(&mut tally.instances_made));
         self.foreign.inc_by(std::mem::take(&mut tally.foreign));
     }
 }
@@ -229,8 +228,6 @@ pub struct Tally {
     tenants: HashMap<TenantId, Counts>,
     dead: HashMap<(&'static str, &'static str), u64>,
     retries: HashMap<Tier, u64>,
-    /// Instances made.
-    pub instances_made: u64,
     /// Records of tiers that no processor wrote.
     pub foreign: u64,
 }

@@ -224,7 +224,7 @@ impl Queues {
         quota: impl FnOnce(&TenantId) -> Option<i64>,
         now_ms: i64,
     ) -> Readiness {
-        let mut of = |queue| if stepper.prepare(queue) { Readiness::Now } else { Readiness::AfterChange };
+        let mut of = |queue| if stepper.instances.prepare(queue) { Readiness::Now } else { Readiness::AfterChange };
         let tier = match lanes.lane(record) {
             Lane::Queue(queue) => {
                 return *self.0[record.topic_index()].get_or_insert_with(|| match of(queue) {

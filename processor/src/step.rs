@@ -1,17 +1,14 @@
 //! One event: from its record to the records that follow from it.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hashlink::LruCache;
-use jobico_broker::{Cause as ErrorCause, Class, Error, Outgoing, Transactor};
+use jobico_broker::{Error, Outgoing, Transactor};
 use jobico_event::dead_letter::{Cause, Stage};
 use jobico_event::decode::{DecodeError, Decoded, decode};
 use jobico_event::retry::{Ordering, Tier};
 use jobico_event::snapshot::{EventView, QueueView};
-use jobico_event::{Digest, TenantId, Violation, name};
+use jobico_event::{TenantId, Violation, name};
 use jobico_service::trace::Carried;
 use tracing::Span;
 use tracing::field::Empty;
@@ -20,9 +17,9 @@ use crate::arrival::Arrival;
 use crate::config::Limits;
 use crate::decide::{Action, decide};
 use crate::encode::{self, Headers, Source};
-use crate::function::fault::Kind;
-use crate::function::{Fault, Instance, Module};
-use crate::library::{Library, Lookup};
+use crate::function::Fault;
+use crate::instances::Instances;
+use crate::library::Library;
 use crate::metrics::Tally;
 use crate::outcome::{Outcome, Output, Prospect};
 use crate::room;
@@ -33,10 +30,9 @@ pub type Stopwatch = Arc<dyn Fn() -> Duration + Send + Sync>;
 /// What a worker keeps from event to event.
 pub struct Stepper {
     pool: String,
-    limits: Limits,
-    library: Library,
-    modules: HashMap<Digest, Result<Arc<Module>, Fault>>,
-    instances: LruCache<InstanceKey, Instance>,
+    output_bytes_max: usize,
+    /// The functions.
+    pub instances: Instances,
     output: Vec<u8>,
     event_id: String,
     headers: Headers,
@@ -68,29 +64,15 @@ pub enum Verdict {
     WaitInPlace(Tier),
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct InstanceKey {
-    digest: Digest,
-    main: String,
-}
-
 impl Stepper {
-    /// A stepper for a pool's events that keeps at most `instances_max` instances.
+    /// A stepper for a pool's events, with the functions of `library`.
     #[must_use]
-    pub fn new(
-        pool: &str,
-        limits: Limits,
-        library: Library,
-        instances_max: usize,
-        traces: bool,
-        stopwatch: Stopwatch,
-    ) -> Self {
+    pub fn new(pool: &str, limits: Limits, library: Library, traces: bool, stopwatch: Stopwatch) -> Self {
+        let instances_max = library.instances_max_per_worker();
         Self {
             pool: pool.to_owned(),
-            limits,
-            library,
-            modules: HashMap::new(),
-            instances: LruCache::new(instances_max),
+            output_bytes_max: limits.output_bytes,
+            instances: Instances::new(library, limits, instances_max),
             output: Vec::new(),
             event_id: String::new(),
             headers: Headers::default(),
@@ -121,12 +103,6 @@ impl Stepper {
     #[must_use]
     pub fn produced_bytes(&self) -> usize {
         self.produced_bytes
-    }
-
-    /// How many instances are kept.
-    #[must_use]
-    pub fn instances(&self) -> usize {
-        self.instances.len()
     }
 
     /// Does what follows from one event of `queue`, within the member's open transaction.
@@ -238,7 +214,7 @@ impl Stepper {
         let (outcome, answer) = self.outcome(&decoded.data, event, &mut output, &source, queue, member)?;
         let function_time = (self.stopwatch)().saturating_sub(started);
         let output_view = match answer {
-            Some(bytes) if bytes > self.limits.output_bytes => Output::TooLarge { bytes },
+            Some(bytes) if bytes > self.output_bytes_max => Output::TooLarge { bytes },
             Some(_) => Output::Bytes(&output),
             None => Output::Nothing,
         };
@@ -251,7 +227,7 @@ impl Stepper {
             }
             outcome => outcome,
         };
-        let event_bytes_max = self.limits.output_bytes + room::CARRIED_BYTES_MAX;
+        let event_bytes_max = self.output_bytes_max + room::CARRIED_BYTES_MAX;
         let (headers, tally, pool) = (&mut self.headers, &mut self.tally, &self.pool);
         let produced = &mut self.produced_bytes;
         let (mut verdict, mut answered) = (Verdict::Done, None);
@@ -289,86 +265,14 @@ impl Stepper {
             Ok(valid) => valid,
             Err(violations) => return Ok((Outcome::Refused(invalid(&violations)), None)),
         };
-        let deadline = event
-            .function
-            .timeout_ms
-            .map_or(self.limits.call, |ms| Duration::from_millis(ms.into()).min(self.limits.call));
-        let key = InstanceKey { digest: event.function.digest, main: event.function.main.clone() };
-        let mut instance = match self.instance(&key, deadline) {
-            Ok(instance) => instance,
-            Err(fault) => return unmade(fault, deadline),
-        };
-        let is_used = instance.has_answered();
-        let mut answer = instance.call(valid.bytes(), deadline, output);
-        if is_used && answer.as_ref().is_err_and(|fault| fault.kind != Kind::Timeout) {
-            // What earlier events left in the instance may be the reason, such as memory that it does not give back: only a
-            // failure of a new one is this event's.
-            self.instances.remove(&key);
-            instance = match self.instance(&key, deadline) {
-                Ok(instance) => instance,
-                Err(fault) => return unmade(fault, deadline),
-            };
-            answer = instance.call(valid.bytes(), deadline, output);
-        }
-        let mut produced = 0;
-        let logged: Result<(), Error> = instance.log().iter().enumerate().try_for_each(|(index, line)| {
-            encode::log_line(index, line, source, queue, event, |out| produce(member, out, &mut produced))
-        });
-        if instance.is_broken() {
-            self.instances.remove(&key);
-        }
-        self.produced_bytes += produced;
-        logged?;
-        Ok(match answer {
+        let produced = &mut self.produced_bytes;
+        let called = self.instances.call(event, valid.bytes(), output, |index, line| {
+            encode::log_line(index, line, source, queue, event, |out| produce(member, out, produced))
+        })?;
+        Ok(match called {
             Ok(answer) => (Outcome::Answered { code: answer.code }, answer.has_output.then_some(answer.output_bytes)),
-            Err(fault) => (failed(&fault.within(deadline)), None),
+            Err(fault) => (failed(&fault), None),
         })
-    }
-
-    /// Sees to the modules of a queue's functions. False: one is not there yet, and the queue has to wait.
-    pub fn prepare(&mut self, queue: &QueueView) -> bool {
-        queue.events.values().all(|event| {
-            let digest = event.function.digest;
-            match self.modules.entry(digest) {
-                Entry::Occupied(_) => true,
-                Entry::Vacant(place) => match self.library.look_up(&event.tenant, &digest) {
-                    Lookup::Ready(module) => {
-                        place.insert(Ok(module));
-                        true
-                    }
-                    Lookup::Broken(fault) => {
-                        place.insert(Err(fault));
-                        true
-                    }
-                    Lookup::Preparing => false,
-                },
-            }
-        })
-    }
-
-    /// Lets go of the modules that [`Stepper::prepare`] took; instances stay.
-    pub fn release_modules(&mut self) {
-        self.modules.clear();
-    }
-
-    fn instance(&mut self, key: &InstanceKey, deadline: Duration) -> Result<&mut Instance, Fault> {
-        if !self.instances.contains_key(key) {
-            let module = self.modules.get(&key.digest).expect("prepare() said yes to this event's queue");
-            let module = module.as_ref().map_err(Clone::clone)?;
-            // Room is made first, since the pool behind has a place for each that is kept and no more.
-            if self.instances.len() >= self.instances.capacity() {
-                self.instances.remove_lru();
-            }
-            let made = Instance::new(module, &key.main, &self.limits, deadline);
-            if made.as_ref().is_err_and(|fault| fault.kind == Kind::Machine) {
-                // Room for the next try, which is the same batch again.
-                self.instances.clear();
-            }
-            let instance = made?;
-            self.tally.instances_made += 1;
-            self.instances.insert(key.clone(), instance);
-        }
-        Ok(self.instances.get_mut(key).expect("it was there or has just been put there"))
     }
 
     /// A span for the event, where its producer traces it and traces are exported.
@@ -377,14 +281,6 @@ impl Stepper {
             tracing::info_span!("process event", otel.kind = "consumer", tenant = %event.tenant, job = %event.job, event = %event.event, id)
         })
     }
-}
-
-/// What follows where there is no instance of the function: the event has failed, or the batch where the machine is at fault.
-fn unmade(fault: Fault, deadline: Duration) -> Result<(Outcome, Option<usize>), Error> {
-    if fault.kind == Kind::Machine {
-        return Err(Error::new(Class::Abortable, ErrorCause::Other, "make an instance", fault.message));
-    }
-    Ok((failed(&fault.within(deadline)), None))
 }
 
 /// Produces a record, and counts its bytes.

@@ -165,7 +165,7 @@ impl Worker {
         if desk.admit(&snapshot, &self.pool, self.now_ms())? || is_new {
             desk.foresee(&snapshot, &self.library);
         }
-        stepper.release_modules();
+        stepper.instances.release_modules();
         let quota = |tenant: &TenantId| snapshot.tenant(tenant.as_str()).and_then(|view| view.quota_ms_per_s);
         quotas.count_waits(self.now_ms(), quota, |tenant, waited| self.metrics.count_throttled(tenant, waited));
         let (lanes, now_ms) = (Lanes::of(&desk.batch, &snapshot, &self.pool), self.now_ms());
@@ -185,6 +185,16 @@ impl Worker {
         desk.keep_left(done).map_err(Broken::Member)
     }
 
+    /// Says that a batch is given up.
+    fn gives_up(&self, error: &Error, is_first_in_a_row: bool) {
+        tracing::warn!(worker = self.name, %error, class = %error.class, "a batch is given up and done again");
+        self.metrics.aborts.with_label_values(&[&error.class.to_string()]).inc();
+        // One alone says little: any rebalance that meets a commit makes one.
+        if !is_first_in_a_row {
+            self.health.failing(error);
+        }
+    }
+
     fn now_ms(&self) -> i64 {
         (self.pace.now_ms)()
     }
@@ -194,11 +204,10 @@ impl Course {
     /// A worker that is about to join its group.
     #[must_use]
     pub fn new(worker: Worker) -> Self {
-        let instances_max = worker.library.instances_max_per_worker();
         let (limits, library) = (worker.limits.clone(), worker.library.clone());
         let stopwatch = worker.pace.stopwatch.clone();
         Self {
-            stepper: Stepper::new(&worker.pool, limits, library, instances_max, worker.traces, stopwatch),
+            stepper: Stepper::new(&worker.pool, limits, library, worker.traces, stopwatch),
             quotas: Quotas::default(),
             backoff: Backoff::new(worker.pace.backoff_min, worker.pace.backoff_max),
             instances: Part::of(&worker.metrics.instances),
@@ -212,7 +221,10 @@ impl Course {
         match &mut self.state {
             State::Joining => match self.worker.join() {
                 Ok(desk) => {
-                    self.worker.health.ready();
+                    // After an error it has to show first that it works.
+                    if self.backoff.errors() == 0 {
+                        self.worker.health.ready();
+                    }
                     self.state = State::Running(Box::new(desk));
                     Duration::ZERO
                 }
@@ -223,10 +235,19 @@ impl Course {
             },
             State::Running(desk) => {
                 let turned = self.worker.turn(desk, &mut self.stepper, &mut self.quotas);
-                self.instances.set(self.stepper.instances());
+                self.instances.set(self.stepper.instances.count());
+                self.worker.metrics.instances_made.inc_by(self.stepper.instances.take_made());
                 match turned {
                     Ok(()) => self.went_well(),
-                    Err(Broken::Batch(error)) => self.give_up(error),
+                    Err(Broken::Batch(error)) => {
+                        self.stepper.tally.clear();
+                        self.worker.gives_up(&error, self.backoff.errors() == 0);
+                        let ended = if error.class == Class::Fatal { Err(error) } else { desk.abort() };
+                        match ended {
+                            Ok(()) => self.backoff.after_error(),
+                            Err(error) => self.rebuild(&error),
+                        }
+                    }
                     Err(Broken::Member(error)) => self.rebuild(&error),
                 }
             }
@@ -239,25 +260,6 @@ impl Course {
             self.worker.health.ready();
         }
         Duration::ZERO
-    }
-
-    /// Ends what an error left open, so that the batch is done again from where it began.
-    fn give_up(&mut self, error: Error) -> Duration {
-        tracing::warn!(worker = self.worker.name, %error, class = %error.class, "a batch is given up and done again");
-        self.worker.metrics.aborts.with_label_values(&[&error.class.to_string()]).inc();
-        self.stepper.tally.clear();
-        // One alone says little: any rebalance that meets a commit makes one.
-        if self.backoff.errors() > 0 {
-            self.worker.health.failing(&error);
-        }
-        let ended = match (&mut self.state, error.class) {
-            (State::Running(desk), Class::Retriable | Class::Abortable) => desk.abort(),
-            (State::Running(_), Class::Fatal) | (State::Joining, _) => Err(error),
-        };
-        match ended {
-            Ok(()) => self.backoff.after_error(),
-            Err(error) => self.rebuild(&error),
-        }
     }
 
     fn rebuild(&mut self, error: &Error) -> Duration {
