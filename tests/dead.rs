@@ -117,6 +117,21 @@ on_each_log! {
     }
 }
 
+/// Groups spread partitions by their number: were there any that nobody writes to, one worker could have all of the queue.
+#[test]
+fn the_workers_of_a_pool_share_its_queue() {
+    let system = System::dev(On::Kafka);
+    system.deploy(&Job::new("numbers").event("number", "q", "echo"));
+    eventually("two workers share three partitions", || {
+        let pools = system.jobico(&["pools", &system.pool, "--output", "json"]).json();
+        let members = pools["pools"][0]["members"].as_array()?;
+        let mut shares: Vec<_> = members.iter().map(|one| one["partitions"].as_u64()).collect();
+        shares.sort_unstable();
+        (shares == [Some(1), Some(2)]).then_some(())
+    });
+    system.assert_well();
+}
+
 #[test]
 fn a_wrong_command_line_for_dead_letters_is_answered_with_what_is_wrong() {
     let system = System::dev(On::Embedded);

@@ -3,9 +3,8 @@
 use crate::system::kafka::{delete_topic, make_topic};
 use crate::system::{Job, On, System, eventually, numbers};
 
-/// Of a queue, as tests have them, and of the tiers of the pool.
+/// Of a queue, as tests have them.
 const PARTITIONS: i32 = 3;
-const OF_TIERS: i32 = 16;
 
 #[test]
 fn a_queue_whose_topic_is_deleted_and_made_again_goes_on_and_its_neighbour_does_not_notice() {
@@ -22,11 +21,11 @@ fn a_queue_whose_topic_is_deleted_and_made_again_goes_on_and_its_neighbour_does_
             (assigned == f64::from(partitions)).then_some(())
         });
     };
-    has(OF_TIERS + 2 * PARTITIONS);
+    has(2 * PARTITIONS);
 
     delete_topic(&address, &lost);
     // Until then it would look like the same topic to them (docs/exactly-once.md).
-    has(OF_TIERS + PARTITIONS);
+    has(PARTITIONS);
     for round in 0..5 {
         let first = 20 + 10 * round;
         system.client.send("kept", &numbers(first..first + 10));

@@ -258,6 +258,24 @@ fn a_topic_made_after_it_was_subscribed_to_is_read_within_two_seconds() {
 }
 
 #[test]
+fn a_member_whose_only_topic_is_made_after_it_subscribed_reads_it() {
+    let scene = Scene::new("first");
+    for pause in [0, 20, 100, 300, 700, 1_500] {
+        let name = format!("made{pause}");
+        let mut consumer = scene.kafka.join(&scene.membership()).unwrap();
+        consumer.subscribe(&BTreeSet::from([format!("{}.{name}", scene.name)])).unwrap();
+        consumer.gather(&mut Batch::new(), &LIMITS, Duration::from_millis(pause)).unwrap();
+        let topic = scene.topic(&name, 2);
+        scene.append(&topic, 0..10);
+        let begun = Instant::now();
+        let mut seen = gather(&mut *consumer, 10);
+        seen.sort_unstable();
+        println!("made after {pause} ms: {:?}", begun.elapsed());
+        assert_eq!(seen, numbers(0..10));
+    }
+}
+
+#[test]
 fn a_member_none_of_whose_topics_exists_reads_others_once_it_is_made_anew() {
     let scene = Scene::new("nowhere");
     let mut consumer = scene.consumer(&format!("{}.missing", scene.name));

@@ -68,6 +68,11 @@ impl Retry {
         let tier = self.tiers.get(wait).or(self.tiers.last()).copied();
         tier.filter(|_| attempts < self.attempts)
     }
+
+    /// The waits that there may be.
+    pub fn waits(&self) -> impl Iterator<Item = Tier> {
+        (1..self.attempts).filter_map(|attempts| self.after(attempts))
+    }
 }
 
 impl Tier {
@@ -139,11 +144,13 @@ mod tests {
         let retry = Retry { attempts: 4, tiers: vec![Tier::S1, Tier::M1], ordering: Ordering::None };
         let waits: Vec<_> = (1..=5).map(|attempts| retry.after(attempts)).collect();
         assert_eq!(waits, [Some(Tier::S1), Some(Tier::M1), Some(Tier::M1), None, None]);
+        assert_eq!(retry.waits().collect::<Vec<_>>(), [Tier::S1, Tier::M1, Tier::M1]);
     }
 
     #[test]
     fn one_attempt_is_never_followed_by_another() {
-        assert_eq!(Retry { attempts: 1, ..Retry::default() }.after(1), None);
+        let never = Retry { attempts: 1, ..Retry::default() };
+        assert_eq!((never.after(1), never.waits().next()), (None, None));
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub use view::{EventView, FunctionView, Onward, QueueView, TenantView};
 pub struct Snapshot {
     tenants: HashMap<TenantId, Arc<TenantView>>,
     queues: HashMap<String, Arc<QueueView>>,
+    /// By pool, where events of it wait to be run again, or did.
+    tiers: HashMap<String, BTreeSet<Tier>>,
 }
 
 impl Snapshot {
@@ -46,11 +48,14 @@ impl Snapshot {
         self.queues.get(topic)
     }
 
-    /// The topics that a pool's processors read, in order: its queues, and what waits to be run again.
+    /// The topics that a pool's processors read, in order: its queues, and its tiers in which something may wait to be run again.
+    /// A tier that no job ever asked for is not read: a group spreads partitions by their number, and those that are always
+    /// empty would be some member's whole share.
     #[must_use]
     pub fn topics_of_pool(&self, pool: &str) -> BTreeSet<String> {
         let queues = self.queues.values().filter(|queue| queue.pool == pool).map(|queue| queue.topic.clone());
-        queues.chain(Tier::ALL.map(|tier| name::retry(pool, tier))).collect()
+        let tiers = self.tiers.get(pool).into_iter().flatten().map(|tier| name::retry(pool, *tier));
+        queues.chain(tiers).collect()
     }
 
     /// The pools that have queues or had some, in order: what waits to be run again stays in the pool where it failed.

@@ -1,7 +1,7 @@
 //! A tenant's documents in the catalog: recorders read the results of those that have a job.
 
 use jobico_event::catalog::{Active, Document, FunctionPin, JobVersion, Queue, Route, Tenant};
-use jobico_event::retry::Retry;
+use jobico_event::retry::{Retry, Tier};
 use jobico_event::{Digest, EventId, FileName, JobId, QueueId, RuntimeId, TenantId};
 
 /// A tenant and its one job, in force, with a queue `q` in a pool.
@@ -32,7 +32,7 @@ pub fn documents(tenant: &TenantId, pool: &str) -> [Document; 3] {
         deployed_at: String::new(),
         queues: vec![Queue { queue, pool: pool.to_owned(), pools: Vec::new(), partitions: None }],
         routes: vec![route],
-        retry: Retry::default(),
+        retry: Retry { attempts: 2, tiers: vec![Tier::S1], ..Retry::default() },
         source: String::new(),
     };
     let active = Active { tenant: tenant.clone(), job, version: 1, since: String::new() };

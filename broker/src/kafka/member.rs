@@ -53,6 +53,8 @@ pub(super) struct Member {
     /// None only while it is dropped.
     consumer: Option<Arc<BaseConsumer<Rebalances>>>,
     breadth: Breadth,
+    /// Whether its group is of the protocol that Kafka always had.
+    is_classic: bool,
     subscription: Subscription,
     /// Looks topics up for the next change of it.
     lookup: Option<Joined>,
@@ -76,6 +78,7 @@ impl Member {
             intake: Intake::new(consumer.context().bells()),
             consumer: Some(Arc::new(consumer)),
             breadth,
+            is_classic: settings.is_classic(),
             subscription: Subscription::default(),
             lookup: None,
             settles_until: None,
@@ -124,6 +127,7 @@ impl Member {
         match change {
             Change::Assigned(partitions) => {
                 self.settles_until = None;
+                self.subscription.is_answered();
                 partitions.into_iter().for_each(|assigned| self.intake.add(assigned));
             }
             Change::Revoked(partitions) => {
@@ -156,6 +160,14 @@ impl Member {
     /// Subscribes to what is to be subscribed to, as soon as that may be.
     fn change_subscription(&mut self) -> Result<(), Error> {
         let now = Instant::now();
+        if self.subscription.is_ignored(now) {
+            // In groups of KIP-848's protocol, librdkafka does not tell a member that it has nothing.
+            if self.is_classic || !self.is_in_group() {
+                let message = "the group has not answered since this member asked to join";
+                return Err(Error::new(Class::Fatal, Cause::Other, SUBSCRIBE, message));
+            }
+            self.subscription.is_answered();
+        }
         if let Some(topics) = self.subscription.at_once().cloned() {
             return self.subscribe_to(topics, now);
         }

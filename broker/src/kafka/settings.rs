@@ -99,7 +99,7 @@ impl Settings {
     }
 
     /// Whether groups are of the protocol that Kafka always had, or of KIP-848's (`group.protocol=consumer`).
-    fn is_classic(&self) -> bool {
+    pub(super) fn is_classic(&self) -> bool {
         self.properties.get("group.protocol").is_none_or(|protocol| protocol != "consumer")
     }
 

@@ -1,6 +1,6 @@
 //! A snapshot out of the catalog: what each tenant adds to it, made anew only where something of that tenant has changed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::view::{EventView, FunctionView, Onward, QueueView, TenantView};
@@ -8,6 +8,7 @@ use super::{Catalog, Snapshot, of};
 use crate::catalog::{JobVersion, QUOTA_MS_PER_S_MAX, Queue, Route, WEIGHT_DEFAULT, WEIGHT_MAX};
 use crate::id::{EventId, QueueId, TenantId};
 use crate::name;
+use crate::retry::Tier;
 use crate::schema::Schema;
 
 /// What a tenant adds to a snapshot.
@@ -15,6 +16,8 @@ use crate::schema::Schema;
 pub(super) struct Part {
     view: Arc<TenantView>,
     queues: Vec<Arc<QueueView>>,
+    /// By pool.
+    tiers: HashMap<String, BTreeSet<Tier>>,
 }
 
 impl Catalog {
@@ -32,10 +35,14 @@ impl Catalog {
         let mut snapshot = Snapshot {
             tenants: HashMap::with_capacity(self.parts.len()),
             queues: HashMap::with_capacity(self.parts.values().map(|part| part.queues.len()).sum()),
+            tiers: HashMap::new(),
         };
         for (tenant, part) in &self.parts {
             snapshot.tenants.insert(tenant.clone(), part.view.clone());
             snapshot.queues.extend(part.queues.iter().map(|queue| (queue.topic.clone(), queue.clone())));
+            for (pool, tiers) in &part.tiers {
+                snapshot.tiers.entry(pool.clone()).or_default().extend(tiers);
+            }
         }
         snapshot
     }
@@ -68,7 +75,8 @@ impl Catalog {
             self.add(job, &ever, &mut view, &mut queues);
         }
         let is_there = settings.is_some() || !view.events.is_empty();
-        is_there.then(|| Part { view: Arc::new(view), queues: queues.into_values().map(Arc::new).collect() })
+        let queues = queues.into_values().map(Arc::new).collect();
+        is_there.then(|| Part { view: Arc::new(view), queues, tiers: self.tiers(tenant) })
     }
 
     fn add(

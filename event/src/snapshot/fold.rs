@@ -1,11 +1,12 @@
 //! Documents into the catalog and out of it; each marks what it makes out of date.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::{Catalog, of};
 use crate::catalog::{Document, JobVersion};
 use crate::id::{FileName, JobId, QueueId, TenantId};
+use crate::retry::Tier;
 
 impl Catalog {
     /// Takes in a document.
@@ -63,6 +64,21 @@ impl Catalog {
             }
             _ => {}
         }
+    }
+
+    /// By pool, the tiers in which events of a tenant may wait: all that any version asks for which is kept, in every pool that
+    /// its queues were in by then. What waits does so whatever its job asks for now.
+    #[must_use]
+    pub fn tiers(&self, tenant: &TenantId) -> HashMap<String, BTreeSet<Tier>> {
+        let mut tiers: HashMap<String, BTreeSet<Tier>> = HashMap::new();
+        for version in of(&self.jobs, tenant).flat_map(|(_, versions)| versions.values()) {
+            let waits: BTreeSet<Tier> = version.retry.waits().collect();
+            let pools = version.queues.iter().flat_map(|queue| queue.pools.iter().chain([&queue.pool]));
+            if !waits.is_empty() {
+                pools.for_each(|pool| tiers.entry(pool.clone()).or_default().extend(&waits));
+            }
+        }
+        tiers
     }
 
     /// Every pool that each queue of a tenant was ever in, the first one first, by all versions that are kept.

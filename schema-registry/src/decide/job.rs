@@ -93,16 +93,25 @@ fn is_same(version: &JobVersion, file: &JobFile, queues: &[Queue], routes: &[Rou
 }
 
 /// Takes out the oldest versions that are over the limit. What is in force before and after the deployment stays, and so does
-/// the last version that names a queue: it says which pools have it.
+/// the last version that names a queue, which says which pools have it, and the last one of a queue with a tier, in which
+/// something may wait.
 fn outdated(state: &State, new: &JobVersion) -> Vec<Record> {
     let versions: Vec<_> = state.versions(&new.tenant, &new.job).collect();
     let over = (versions.len() + 1).saturating_sub(JOB_VERSIONS_MAX);
     let names = |version: &JobVersion, queue: &QueueId| version.queues.iter().any(|named| named.queue == *queue);
-    let is_last = |index: usize, queue: &QueueId| {
-        !names(new, queue) && !versions[index + 1..].iter().any(|newer| names(newer, queue))
+    let is_last = |index: usize, says: &dyn Fn(&JobVersion) -> bool| {
+        !says(new) && !versions[index + 1..].iter().any(|newer| says(newer))
     };
     let oldest = versions.iter().enumerate().take(over).filter(|(index, version)| {
-        new.replaces != Some(version.version) && !version.queues.iter().any(|queue| is_last(*index, &queue.queue))
+        let is_needed = version.queues.iter().any(|queue| {
+            let waits = |tier| move |other: &JobVersion| other.retry.waits().any(|waits| waits == tier);
+            is_last(*index, &|other| names(other, &queue.queue))
+                || version
+                    .retry
+                    .waits()
+                    .any(|tier| is_last(*index, &|other| names(other, &queue.queue) && waits(tier)(other)))
+        });
+        new.replaces != Some(version.version) && !is_needed
     });
     oldest.map(|(_, version)| Record::tombstone(&Document::Job(version.as_ref().clone()))).collect()
 }

@@ -231,6 +231,32 @@ fn the_pools_of_a_queue_are_known_however_long_no_version_has_named_it() {
 }
 
 #[test]
+fn a_pool_reads_the_tiers_that_its_jobs_ever_asked_for() {
+    use Existing::Update;
+    let deploy = |queue: &str, retry: &str| deploy("j", "e", &format!("{queue}\nretry: {retry}"), Update);
+    let tiers = |world: &mut World, pool: &str| -> Vec<String> {
+        let topics = world.0.catalog.snapshot().topics_of_pool(pool);
+        topics.into_iter().filter_map(|topic| Some(topic.strip_prefix("jobico.")?.to_owned())).collect()
+    };
+    let never = "{attempts: 1, tiers: [1s, 10m]}";
+    let mut world = uploaded().with(&[deploy("id: q", never)]);
+    assert!(tiers(&mut world, "default").is_empty());
+    world.carry_out(&deploy("id: q", "{attempts: 3, tiers: [1s, 10s, 10m]}")).unwrap();
+    assert_eq!(tiers(&mut world, "default"), ["default.retry.10s", "default.retry.1s"], "the third wait never comes");
+    // What waits there does so, wherever its queue is now and whatever its job asks for.
+    for index in 0..JOB_VERSIONS_MAX + 10 {
+        world
+            .carry_out(&deploy(
+                "{id: q, pool: other}",
+                &format!("{{attempts: 1, tiers: [{}]}}", ["1s", "10s"][index % 2]),
+            ))
+            .unwrap();
+    }
+    assert_eq!(tiers(&mut world, "default"), ["default.retry.10s", "default.retry.1s"]);
+    assert!(tiers(&mut world, "other").is_empty());
+}
+
+#[test]
 fn a_queue_gives_no_partitions_back() {
     use Existing::Update;
     let world = uploaded().with(&[deploy("j", "e", "{id: q, partitions: 6}", Update)]);

@@ -17,6 +17,12 @@ use std::time::{Duration, Instant};
 
 /// Between two changes. Each is a rebalance of the group: where jobs are deployed one after the other, one change is for several.
 const REST: Duration = Duration::from_millis(500);
+/// How long a group may take to give a new member its first partitions, or none: longer than it waits for one that has gone
+/// without a word, and for the batches of those that have to give some up. A recorder was seen that was given nothing for as
+/// long as it lived, and heard of no error.
+const FIRST_ANSWER_MAX: Duration = Duration::from_secs(30);
+/// And for each of its topics, which librdkafka looks up and goes through.
+const FIRST_ANSWER_PER_TOPIC_MAX: Duration = Duration::from_millis(10);
 
 /// See the module.
 #[derive(Default)]
@@ -27,6 +33,19 @@ pub(super) struct Subscription {
     /// When that was begun.
     due: Option<Instant>,
     changed: Option<Instant>,
+    answer: Answer,
+}
+
+/// Whether the group has ever told this member what it has.
+#[derive(Default)]
+enum Answer {
+    /// It was not asked.
+    #[default]
+    NotAsked,
+    /// It was asked then, and has not.
+    Due(Instant),
+    /// It has.
+    Given,
 }
 
 impl Subscription {
@@ -73,6 +92,18 @@ impl Subscription {
         due.map(|due| now.saturating_duration_since(due))
     }
 
+    /// The group has given the member partitions, or none.
+    pub(super) fn is_answered(&mut self) {
+        self.answer = Answer::Given;
+    }
+
+    /// Whether the group should have taken the member in by now.
+    pub(super) fn is_ignored(&self, now: Instant) -> bool {
+        let Answer::Due(since) = self.answer else { return false };
+        let topics = u32::try_from(self.in_force.len()).unwrap_or(u32::MAX);
+        now.saturating_duration_since(since) > FIRST_ANSWER_MAX + FIRST_ANSWER_PER_TOPIC_MAX.saturating_mul(topics)
+    }
+
     /// What has been looked up, to be subscribed to.
     pub(super) fn looked_up(&self) -> Option<&BTreeSet<String>> {
         self.looked_up.as_ref()
@@ -82,6 +113,12 @@ impl Subscription {
     pub(super) fn is_done(&mut self, topics: BTreeSet<String>, now: Instant) {
         self.wanted.take_if(|wanted| *wanted == topics);
         self.looked_up = None;
+        self.answer = match self.answer {
+            Answer::Given => Answer::Given,
+            Answer::NotAsked | Answer::Due(_) if topics.is_empty() => Answer::NotAsked,
+            Answer::NotAsked => Answer::Due(now),
+            Answer::Due(since) => Answer::Due(since),
+        };
         self.in_force = topics;
         self.changed = Some(now);
     }
@@ -161,6 +198,23 @@ mod tests {
         assert_eq!(subscription.at_once(), Some(&topics(&[])), "it is there until it is done");
         subscription.is_done(topics(&[]), begun + REST);
         assert_eq!((subscription.latest(), subscription.looked_up()), (&topics(&[]), None));
+    }
+
+    #[test]
+    fn a_group_that_gives_a_new_member_nothing_has_its_time() {
+        let begun = Instant::now();
+        let late = begun + FIRST_ANSWER_MAX + FIRST_ANSWER_PER_TOPIC_MAX * 2;
+        assert!(!Subscription::default().is_ignored(late), "nothing was asked for");
+        let mut subscription = subscribed(&["a", "b"], begun);
+        assert!(!subscription.is_ignored(late) && subscription.is_ignored(late + REST));
+        subscription.is_done(topics(&["a", "b"]), late);
+        assert!(subscription.is_ignored(late + REST), "asking again gives it no more time");
+        subscription.is_done(topics(&[]), late);
+        assert!(!subscription.is_ignored(late + FIRST_ANSWER_MAX * 2), "it wants nothing any more");
+        subscription.is_done(topics(&["a"]), late);
+        subscription.is_answered();
+        subscription.is_done(topics(&["a", "b"]), late + REST);
+        assert!(!subscription.is_ignored(late + REST + FIRST_ANSWER_MAX * 2), "it is in the group");
     }
 
     #[test]
