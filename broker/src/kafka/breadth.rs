@@ -5,6 +5,8 @@
 //! - A fetch waits for records, and until it is answered there is no other: a partition that had enough ahead when it was sent is
 //!   not in it, and may run out; a topic to look up or a partition that was just assigned waits behind it. Where partitions are
 //!   few, fetches are cheap, and wait less.
+//! - A partition that has enough ahead rests before it is fetched again. Where each does so for a moment alone, fetches are of one
+//!   partition each, and it is the broker who pays for their number.
 //! - All topics are looked up anew from time to time, which takes librdkafka a time that grows with their number's square.
 //!   Members with many topics look less often.
 
@@ -29,6 +31,10 @@ const LOOKED_UP_EVERY_MAX: Duration = Duration::from_secs(10);
 /// How long a fetch waits for records. While it does, nothing else is fetched: of a partition that had enough ahead when it was
 /// sent, a worker may run out meanwhile.
 const FETCH_WAIT_MIN: Duration = Duration::from_millis(20);
+/// How long a partition rests that has the most ahead: well within the time in which that is done.
+const REST_MAX: Duration = Duration::from_millis(50);
+/// And one that has little. The default, a second, starves a fast reader.
+const REST_MIN: Duration = Duration::from_millis(5);
 /// librdkafka's default.
 const FETCH_WAIT_MAX: Duration = Duration::from_millis(500);
 /// A member whose topics have become so many times as many as it was made for is made anew.
@@ -43,6 +49,7 @@ pub(super) struct Breadth {
     bytes: usize,
     looked_up_every: Duration,
     fetch_wait: Duration,
+    rest: Duration,
 }
 
 impl Breadth {
@@ -52,6 +59,7 @@ impl Breadth {
         let share = |most: usize, least: usize| (most * TOPICS_FREE / topics).max(least);
         let times = u32::try_from(topics / TOPICS_FREE).unwrap_or(u32::MAX);
         Self {
+            rest: (REST_MAX / times.max(1)).max(REST_MIN),
             messages: share(MESSAGES_MAX, MESSAGES_MIN),
             bytes: share(BYTES_MAX, BYTES_MIN),
             looked_up_every: LOOKED_UP_EVERY_MIN.saturating_mul(times).min(LOOKED_UP_EVERY_MAX),
@@ -70,7 +78,8 @@ impl Breadth {
             .set("queued.min.messages", self.messages.to_string())
             .set("fetch.message.max.bytes", self.bytes.to_string())
             .set("topic.metadata.refresh.interval.ms", self.looked_up_every.as_millis().to_string())
-            .set("fetch.wait.max.ms", self.fetch_wait.as_millis().to_string());
+            .set("fetch.wait.max.ms", self.fetch_wait.as_millis().to_string())
+            .set("fetch.queue.backoff.ms", self.rest.as_millis().to_string());
     }
 }
 
@@ -78,17 +87,17 @@ impl Breadth {
 mod tests {
     use super::*;
 
-    fn breadth(messages: usize, bytes: usize, seconds: u64, fetch_ms: u64) -> Breadth {
+    fn breadth(messages: usize, bytes: usize, seconds: u64, fetch_ms: u64, rest_ms: u64) -> Breadth {
         let (looked_up_every, fetch_wait) = (Duration::from_secs(seconds), Duration::from_millis(fetch_ms));
-        Breadth { messages, bytes, looked_up_every, fetch_wait }
+        Breadth { messages, bytes, looked_up_every, fetch_wait, rest: Duration::from_millis(rest_ms) }
     }
 
     #[test]
     fn many_topics_share_what_few_have_and_each_keeps_a_little() {
-        assert_eq!([0, 1, 40].map(Breadth::of), [breadth(10_000, 128 << 10, 1, 20); 3]);
-        assert_eq!(Breadth::of(80), breadth(5_000, 64 << 10, 2, 40));
-        assert_eq!(Breadth::of(400), breadth(1_000, 64 << 10, 10, 200));
-        assert_eq!([2_000, 10_000].map(Breadth::of), [breadth(200, 64 << 10, 10, 500); 2]);
+        assert_eq!([0, 1, 40].map(Breadth::of), [breadth(10_000, 128 << 10, 1, 20, 50); 3]);
+        assert_eq!(Breadth::of(80), breadth(5_000, 64 << 10, 2, 40, 25));
+        assert_eq!(Breadth::of(400), breadth(1_000, 64 << 10, 10, 200, 5));
+        assert_eq!([2_000, 10_000].map(Breadth::of), [breadth(200, 64 << 10, 10, 500, 5); 2]);
     }
 
     #[test]

@@ -127,8 +127,6 @@ impl Settings {
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("queued.max.messages.kbytes", "65536")
-            // How long fetching rests once that much is ahead. The default, a second, starves a fast reader.
-            .set("fetch.queue.backoff.ms", "5")
             .set("fetch.error.backoff.ms", "50");
         breadth.apply(&mut config);
         config
