@@ -35,9 +35,10 @@ struct Key {
 }
 
 impl Instances {
-    /// None yet; later at most `instances_max`.
+    /// None yet; later at most as many as the library has room for on each worker.
     #[must_use]
-    pub fn new(library: Library, limits: Limits, instances_max: usize) -> Self {
+    pub fn new(library: Library, limits: Limits) -> Self {
+        let instances_max = library.instances_max_per_worker();
         Self { library, limits, modules: HashMap::new(), kept: LruCache::new(instances_max), last: None, made: 0 }
     }
 

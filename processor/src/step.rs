@@ -68,11 +68,10 @@ impl Stepper {
     /// A stepper for a pool's events, with the functions of `library`.
     #[must_use]
     pub fn new(pool: &str, limits: Limits, library: Library, traces: bool, stopwatch: Stopwatch) -> Self {
-        let instances_max = library.instances_max_per_worker();
         Self {
             pool: pool.to_owned(),
             output_bytes_max: limits.output_bytes,
-            instances: Instances::new(library, limits, instances_max),
+            instances: Instances::new(library, limits),
             output: Vec::new(),
             event_id: String::new(),
             headers: Headers::default(),

@@ -31,12 +31,12 @@ const LOOKED_UP_EVERY_MAX: Duration = Duration::from_secs(10);
 /// How long a fetch waits for records. While it does, nothing else is fetched: of a partition that had enough ahead when it was
 /// sent, a worker may run out meanwhile.
 const FETCH_WAIT_MIN: Duration = Duration::from_millis(20);
+/// librdkafka's default.
+const FETCH_WAIT_MAX: Duration = Duration::from_millis(500);
 /// How long a partition rests that has the most ahead: well within the time in which that is done.
 const REST_MAX: Duration = Duration::from_millis(50);
 /// And one that has little. The default, a second, starves a fast reader.
 const REST_MIN: Duration = Duration::from_millis(5);
-/// librdkafka's default.
-const FETCH_WAIT_MAX: Duration = Duration::from_millis(500);
 /// A member whose topics have become so many times as many as it was made for is made anew.
 const GROWTH_MAX: usize = 4;
 
@@ -59,11 +59,11 @@ impl Breadth {
         let share = |most: usize, least: usize| (most * TOPICS_FREE / topics).max(least);
         let times = u32::try_from(topics / TOPICS_FREE).unwrap_or(u32::MAX);
         Self {
-            rest: (REST_MAX / times.max(1)).max(REST_MIN),
             messages: share(MESSAGES_MAX, MESSAGES_MIN),
             bytes: share(BYTES_MAX, BYTES_MIN),
             looked_up_every: LOOKED_UP_EVERY_MIN.saturating_mul(times).min(LOOKED_UP_EVERY_MAX),
             fetch_wait: FETCH_WAIT_MIN.saturating_mul(times).min(FETCH_WAIT_MAX),
+            rest: (REST_MAX / times).max(REST_MIN),
         }
     }
 

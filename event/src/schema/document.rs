@@ -5,7 +5,7 @@
 //! ```
 //!
 //! `serde_json::Value` makes a map of every event, and a string of each name and value in it, to drop them all when the
-//! verdict is there: two thirds of a verdict's time. What is read, and what is refused as no JSON, is the same.
+//! verdict is there: more than a third of a verdict's time. What is read, and what is refused as no JSON, is the same.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,7 +1,11 @@
 //! Job files into force, and back.
 
+use std::collections::BTreeSet;
+use std::iter;
+
 use jobico_event::catalog::{Active, Document, JobVersion, Queue, Route};
 use jobico_event::job::{Fault, JobFile, Known, Place, resolve};
+use jobico_event::retry::Tier;
 use jobico_event::{JobId, QueueId, Schema, TenantId};
 
 use super::known::Uploaded;
@@ -98,22 +102,25 @@ fn is_same(version: &JobVersion, file: &JobFile, queues: &[Queue], routes: &[Rou
 fn outdated(state: &State, new: &JobVersion) -> Vec<Record> {
     let versions: Vec<_> = state.versions(&new.tenant, &new.job).collect();
     let over = (versions.len() + 1).saturating_sub(JOB_VERSIONS_MAX);
-    let names = |version: &JobVersion, queue: &QueueId| version.queues.iter().any(|named| named.queue == *queue);
-    let is_last = |index: usize, says: &dyn Fn(&JobVersion) -> bool| {
-        !says(new) && !versions[index + 1..].iter().any(|newer| says(newer))
-    };
-    let oldest = versions.iter().enumerate().take(over).filter(|(index, version)| {
-        let is_needed = version.queues.iter().any(|queue| {
-            let waits = |tier| move |other: &JobVersion| other.retry.waits().any(|waits| waits == tier);
-            is_last(*index, &|other| names(other, &queue.queue))
-                || version
-                    .retry
-                    .waits()
-                    .any(|tier| is_last(*index, &|other| names(other, &queue.queue) && waits(tier)(other)))
-        });
-        new.replaces != Some(version.version) && !is_needed
-    });
-    oldest.map(|(_, version)| Record::tombstone(&Document::Job(version.as_ref().clone()))).collect()
+    let mut known = told_by(new);
+    let mut outdated = Vec::new();
+    // From the newest on: a version is needed for what none after it tells.
+    for (index, version) in versions.iter().enumerate().rev() {
+        let told = told_by(version);
+        let is_needed = new.replaces == Some(version.version) || !told.is_subset(&known);
+        known.extend(told);
+        if index < over && !is_needed {
+            outdated.push(Record::tombstone(&Document::Job(version.as_ref().clone())));
+        }
+    }
+    outdated.reverse();
+    outdated
+}
+
+/// The queues that a version names, each alone and with every tier in which its events may wait.
+fn told_by(version: &JobVersion) -> BTreeSet<(&QueueId, Option<Tier>)> {
+    let queue = |queue| iter::once(None).chain(version.retry.waits().map(Some)).map(move |tier| (queue, tier));
+    version.queues.iter().flat_map(|named| queue(&named.queue)).collect()
 }
 
 /// Schemas that a registry before this one took and no service here can compile: a version that pins one would never come

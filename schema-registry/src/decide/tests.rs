@@ -245,12 +245,8 @@ fn a_pool_reads_the_tiers_that_its_jobs_ever_asked_for() {
     assert_eq!(tiers(&mut world, "default"), ["default.retry.10s", "default.retry.1s"], "the third wait never comes");
     // What waits there does so, wherever its queue is now and whatever its job asks for.
     for index in 0..JOB_VERSIONS_MAX + 10 {
-        world
-            .carry_out(&deploy(
-                "{id: q, pool: other}",
-                &format!("{{attempts: 1, tiers: [{}]}}", ["1s", "10s"][index % 2]),
-            ))
-            .unwrap();
+        let never = ["{attempts: 1, tiers: [1s]}", "{attempts: 1, tiers: [10s]}"][index % 2];
+        world.carry_out(&deploy("{id: q, pool: other}", never)).unwrap();
     }
     assert_eq!(tiers(&mut world, "default"), ["default.retry.10s", "default.retry.1s"]);
     assert!(tiers(&mut world, "other").is_empty());

@@ -113,12 +113,11 @@ impl Subscription {
     pub(super) fn is_done(&mut self, topics: BTreeSet<String>, now: Instant) {
         self.wanted.take_if(|wanted| *wanted == topics);
         self.looked_up = None;
-        self.answer = match self.answer {
-            Answer::Given => Answer::Given,
-            Answer::NotAsked | Answer::Due(_) if topics.is_empty() => Answer::NotAsked,
-            Answer::NotAsked => Answer::Due(now),
-            Answer::Due(since) => Answer::Due(since),
-        };
+        match self.answer {
+            Answer::NotAsked if !topics.is_empty() => self.answer = Answer::Due(now),
+            Answer::Due(_) if topics.is_empty() => self.answer = Answer::NotAsked,
+            Answer::NotAsked | Answer::Due(_) | Answer::Given => {}
+        }
         self.in_force = topics;
         self.changed = Some(now);
     }
