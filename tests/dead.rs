@@ -1,4 +1,4 @@
-//! Dead letters and pools, with the tools that people have for them.
+//! Dead letters, with the tools that people have for them.
 
 use serde_json::{Value, json};
 
@@ -92,44 +92,6 @@ on_each_log! {
         assert_eq!(system.stop("dev"), Some(0));
         outcome::assert_exactly_once(&system.records("q"), &system.records("results"), &system.records("dead"));
     }
-
-    fn a_pool_is_shown_with_what_it_has_to_do_and_who_does_it(on: On) {
-        let system = System::dev(on);
-        system.deploy(&Job::new("numbers").event("number", "q", "echo"));
-        system.client.send("number", &[json!(1), json!(2)]);
-        system.client.await_results(2);
-        let pool = eventually("all is committed, and all partitions have a member", || {
-            let pools = system.jobico(&["pools", &system.pool, "--output", "json"]).json();
-            let pool = pools["pools"][0].clone();
-            let has: u64 = pool["members"].as_array().unwrap().iter().map(|one| one["partitions"].as_u64().unwrap()).sum();
-            let partitions = pool["topics"].as_array().unwrap().iter().flat_map(|topic| topic["partitions"].as_array().unwrap());
-            (pool["lag"] == 0 && has > 0 && has == partitions.count() as u64).then_some(pool)
-        });
-        assert_eq!(pool["group"], format!("jobico.processor.{}", system.pool));
-        let queue = pool["topics"].as_array().unwrap().iter().find(|topic| topic["topic"] == format!("{}.q", system.tenant));
-        assert_eq!(queue.unwrap()["partitions"].as_array().map(Vec::len), Some(3));
-        let table = system.jobico(&["pools"]).expect_ok().to_owned();
-        assert!(table.contains(&system.pool), "{table}");
-        let table = system.jobico(&["pools", &system.pool]).expect_ok().to_owned();
-        assert!(table.contains("jobico-processor-") && table.contains(&format!("{}.q", system.tenant)), "{table}");
-        system.jobico(&["pools", "nobodys"]).expect_code(4);
-        system.assert_well();
-    }
-}
-
-/// Groups spread partitions by their number: were there any that nobody writes to, one worker could have all of the queue.
-#[test]
-fn the_workers_of_a_pool_share_its_queue() {
-    let system = System::dev(On::Kafka);
-    system.deploy(&Job::new("numbers").event("number", "q", "echo"));
-    eventually("two workers share three partitions", || {
-        let pools = system.jobico(&["pools", &system.pool, "--output", "json"]).json();
-        let members = pools["pools"][0]["members"].as_array()?;
-        let mut shares: Vec<_> = members.iter().map(|one| one["partitions"].as_u64()).collect();
-        shares.sort_unstable();
-        (shares == [Some(1), Some(2)]).then_some(())
-    });
-    system.assert_well();
 }
 
 #[test]

@@ -34,6 +34,12 @@ fn settings_come_from_files_and_variables_and_flags_and_the_nearest_wins() {
 }
 
 #[test]
+fn a_process_has_small_pages_alone() {
+    let system = System::dev(On::Embedded);
+    assert_ne!(system.process("dev").has_huge_pages(), Some(true));
+}
+
+#[test]
 fn a_taken_port_is_named_with_the_flag_that_chooses_another() {
     let system = System::new(On::Embedded);
     for server in ["ingest", "registry", "recorder", "admin"] {

@@ -576,6 +576,22 @@ fn a_cluster_that_is_away_is_said_so_in_time_and_holds_nobody_up() {
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
+#[test]
+fn a_transaction_may_have_more_records_than_wait_to_be_sent_at_once() {
+    let mut settings = settings();
+    settings.properties.insert("queue.buffering.max.messages".into(), "10".into());
+    let scene = Scene::at("room", settings);
+    let (input, output) = (scene.topic("in", 1), scene.topic("out", 1));
+    let mut transactor = scene.transactor("id", &input);
+    transactor.begin().unwrap();
+    for number in numbers(0..1_000) {
+        let outgoing = Outgoing { topic: &output, key: Some(b"key"), value: Some(number.as_bytes()), headers: &[] };
+        transactor.produce(&outgoing).unwrap();
+    }
+    transactor.commit(&Positions::new()).unwrap();
+    assert_eq!(scene.committed(&output, 1_000), numbers(0..1_000));
+}
+
 /// librdkafka knows none of the topics yet, and the group does not know the member any more.
 #[test]
 fn a_subscription_that_changes_while_a_lost_member_joins_again_counts_in_the_end() {

@@ -2,6 +2,7 @@
 
 mod args;
 mod exit;
+mod memory;
 
 mod serve;
 
@@ -13,12 +14,8 @@ use clap::Parser;
 
 use args::{Args, Command};
 
-/// Of librdkafka too. Each record is a dozen small pieces, made on a worker's thread and freed on librdkafka's, which is
-/// what glibc's allocator does worst: `docs/decisions/0005-mimalloc.md` has the figures.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    memory::small_pages();
     // Before any thread runs: the environment is read once, and never after.
     if let Err(reason) = jobico_service::config::load_env_files(std::path::Path::new(".")) {
         return exit::report(&exit::Error::usage(reason));

@@ -126,6 +126,13 @@ pub struct Queue {
     pub partitions: Option<u32>,
 }
 
+impl Queue {
+    /// Every pool that it was ever in, its own among them, the first one first; one may come twice.
+    pub fn all_pools(&self) -> impl Iterator<Item = &String> {
+        self.pools.iter().chain([&self.pool])
+    }
+}
+
 /// What a job does with one event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {

@@ -1,6 +1,9 @@
 //! What ingest counts: all names and labels.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    Histogram, IntCounter, IntCounterVec, IntGauge, Registry, register_histogram_with_registry,
+    register_int_counter_vec_with_registry, register_int_counter_with_registry, register_int_gauge_with_registry,
+};
 
 /// How a request ended: the label `outcome` of `jobico_ingest_requests_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,31 +67,36 @@ impl Metrics {
     /// # Errors
     /// The registry has them already.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let metrics = Self {
-            requests: IntCounterVec::new(
-                Opts::new("jobico_ingest_requests_total", "Requests for events, by how they ended."),
+        Ok(Self {
+            requests: register_int_counter_vec_with_registry!(
+                "jobico_ingest_requests_total",
+                "Requests for events, by how they ended.",
                 &["outcome"],
+                registry
             )?,
-            events: IntCounterVec::new(
-                Opts::new("jobico_ingest_events_total", "Events in requests, by tenant and by what became of them."),
+            events: register_int_counter_vec_with_registry!(
+                "jobico_ingest_events_total",
+                "Events in requests, by tenant and by what became of them.",
                 &["tenant", "verdict"],
+                registry
             )?,
-            event_bytes: IntCounter::new("jobico_ingest_event_bytes_total", "Bytes of accepted events.")?,
-            ack: Histogram::with_opts(
-                HistogramOpts::new(
-                    "jobico_ingest_ack_duration_seconds",
-                    "From handing a request's events to the log until it has answered for all.",
-                )
-                .buckets(ACK_BUCKETS.to_vec()),
+            event_bytes: register_int_counter_with_registry!(
+                "jobico_ingest_event_bytes_total",
+                "Bytes of accepted events.",
+                registry
             )?,
-            in_flight: IntGauge::new("jobico_ingest_requests_in_flight", "Requests for events that are under way.")?,
-        };
-        registry.register(Box::new(metrics.requests.clone()))?;
-        registry.register(Box::new(metrics.events.clone()))?;
-        registry.register(Box::new(metrics.event_bytes.clone()))?;
-        registry.register(Box::new(metrics.ack.clone()))?;
-        registry.register(Box::new(metrics.in_flight.clone()))?;
-        Ok(metrics)
+            ack: register_histogram_with_registry!(
+                "jobico_ingest_ack_duration_seconds",
+                "From handing a request's events to the log until it has answered for all.",
+                ACK_BUCKETS.to_vec(),
+                registry
+            )?,
+            in_flight: register_int_gauge_with_registry!(
+                "jobico_ingest_requests_in_flight",
+                "Requests for events that are under way.",
+                registry
+            )?,
+        })
     }
 
     /// Counts a request.

@@ -5,8 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use prometheus::core::Collector;
-use prometheus::{Gauge, Opts};
+use prometheus::{Gauge, Opts, Registry, register_gauge_with_registry};
 
 /// Of what a worker did before its last measurement, this part counts still: its rate follows a change within a few
 /// measurements.
@@ -14,19 +13,21 @@ const KEPT: f64 = 0.5;
 
 /// The sums of a process, as metrics.
 #[derive(Debug, Clone)]
-pub struct Shared {
+pub struct Sums {
     lag: Gauge,
     rate: Gauge,
     seconds: Gauge,
 }
 
-impl Shared {
-    /// Of a pool's processor.
+impl Sums {
+    /// Registers those of a pool's processor.
     ///
     /// # Errors
-    /// None today; the signature is that of the library.
-    pub fn new(pool: &str) -> prometheus::Result<Self> {
-        let gauge = |name: &str, help: &str| Gauge::with_opts(Opts::new(name, help).const_label("pool", pool));
+    /// They are registered already.
+    pub fn register(registry: &Registry, pool: &str) -> prometheus::Result<Self> {
+        let gauge = |name: &str, help: &str| {
+            register_gauge_with_registry!(Opts::new(name, help).const_label("pool", pool), registry)
+        };
         Ok(Self {
             lag: gauge(
                 "jobico_processor_lag_events",
@@ -43,12 +44,6 @@ impl Shared {
         })
     }
 
-    /// The metrics, to register.
-    #[must_use]
-    pub fn collectors(&self) -> [Box<dyn Collector>; 3] {
-        [Box::new(self.lag.clone()), Box::new(self.rate.clone()), Box::new(self.seconds.clone())]
-    }
-
     /// A worker's numbers changed by so much.
     fn change(&self, lag: f64, rate: f64) {
         self.lag.add(lag);
@@ -61,7 +56,7 @@ impl Shared {
 /// What a worker measures.
 #[derive(Debug)]
 pub struct Backlog {
-    shared: Shared,
+    sums: Sums,
     every: Duration,
     told_at: Option<Instant>,
     /// Done lately, and the seconds that took.
@@ -75,8 +70,8 @@ pub struct Backlog {
 impl Backlog {
     /// Of a worker that has done nothing yet, to be measured this often.
     #[must_use]
-    pub fn new(shared: &Shared, every: Duration) -> Self {
-        Self { shared: shared.clone(), every, told_at: None, done: 0.0, busy_s: 0.0, lag: 0.0, rate: 0.0 }
+    pub fn new(sums: &Sums, every: Duration) -> Self {
+        Self { sums: sums.clone(), every, told_at: None, done: 0.0, busy_s: 0.0, lag: 0.0, rate: 0.0 }
     }
 
     /// So many events were done and committed within this time.
@@ -101,7 +96,7 @@ impl Backlog {
     }
 
     fn change(&mut self, lag: f64, rate: f64) {
-        self.shared.change(lag - self.lag, rate - self.rate);
+        self.sums.change(lag - self.lag, rate - self.rate);
         (self.lag, self.rate) = (lag, rate);
     }
 }
@@ -119,20 +114,20 @@ mod tests {
 
     #[test]
     fn a_process_shows_the_sum_of_its_workers_and_the_time_they_need() {
-        let shared = Shared::new("p").unwrap();
-        let (mut one, mut other) = (Backlog::new(&shared, Duration::ZERO), Backlog::new(&shared, Duration::ZERO));
+        let sums = Sums::register(&Registry::new(), "p").unwrap();
+        let (mut one, mut other) = (Backlog::new(&sums, Duration::ZERO), Backlog::new(&sums, Duration::ZERO));
         one.tell(500);
-        assert_eq!((shared.lag.get(), shared.seconds.get()), (500.0, 0.0), "no rate is known yet");
+        assert_eq!((sums.lag.get(), sums.seconds.get()), (500.0, 0.0), "no rate is known yet");
         one.has_done(100, Duration::from_secs(1));
         one.tell(400);
         other.has_done(300, Duration::from_secs(1));
         other.tell(1_600);
-        assert_eq!((shared.lag.get(), shared.rate.get(), shared.seconds.get()), (2_000.0, 400.0, 5.0));
+        assert_eq!((sums.lag.get(), sums.rate.get(), sums.seconds.get()), (2_000.0, 400.0, 5.0));
         // Lately counts for more than before.
         one.has_done(100, Duration::from_millis(500));
         one.tell(0);
-        assert_eq!(shared.rate.get(), 150.0 + 300.0);
+        assert_eq!(sums.rate.get(), 150.0 + 300.0);
         drop(other);
-        assert_eq!((shared.lag.get(), shared.rate.get(), shared.seconds.get()), (0.0, 150.0, 0.0));
+        assert_eq!((sums.lag.get(), sums.rate.get(), sums.seconds.get()), (0.0, 150.0, 0.0));
     }
 }

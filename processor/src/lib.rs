@@ -94,7 +94,7 @@ pub async fn start(
     };
     let topics: Vec<TopicSpec> = Tier::ALL.map(tier).into_iter().chain([log]).collect();
     broker.ensure_topics(&topics).await?;
-    let metrics = metrics::Metrics::new(&frame.metrics, &config.pool)?;
+    let metrics = metrics::Metrics::register(&frame.metrics, &config.pool)?;
     let limits = config.limits();
     let library = library::Library::new(&limits, config.workers(), artifacts, data_dir, metrics.clone())?;
     let wants = moves::Wants::default();

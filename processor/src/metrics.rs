@@ -7,10 +7,13 @@ use jobico_event::TenantId;
 use jobico_event::dead_letter::Cause;
 use jobico_event::result::Status;
 use jobico_event::retry::Tier;
-use prometheus::core::Collector;
-use prometheus::{CounterVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    CounterVec, Histogram, IntCounter, IntCounterVec, IntGauge, Registry, register_counter_vec_with_registry,
+    register_histogram_with_registry, register_int_counter_vec_with_registry, register_int_counter_with_registry,
+    register_int_gauge_with_registry,
+};
 
-use crate::backlog::Shared;
+use crate::backlog::Sums;
 
 /// The metrics of a processor.
 #[derive(Debug, Clone)]
@@ -52,7 +55,7 @@ pub struct Metrics {
     /// Partitions that other pools have still.
     pub awaited_partitions: IntGauge,
     /// How far the process is behind.
-    pub backlog: Shared,
+    pub backlog: Sums,
 }
 
 /// Buckets of [`Metrics::batch_events`].
@@ -67,105 +70,69 @@ impl Metrics {
     ///
     /// # Errors
     /// They are registered already.
-    pub fn new(registry: &Registry, pool: &str) -> prometheus::Result<Self> {
-        let histogram = |name: &str, help: &str, buckets: &[f64]| {
-            Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))
+    pub fn register(registry: &Registry, pool: &str) -> prometheus::Result<Self> {
+        let count = |name: &str, help: &str| register_int_counter_with_registry!(name, help, registry);
+        let count_by =
+            |by: &[&str], name: &str, help: &str| register_int_counter_vec_with_registry!(name, help, by, registry);
+        let seconds_by =
+            |by: &[&str], name: &str, help: &str| register_counter_vec_with_registry!(name, help, by, registry);
+        let gauge = |name: &str, help: &str| register_int_gauge_with_registry!(name, help, registry);
+        let histogram = |buckets: &[f64], name: &str, help: &str| {
+            register_histogram_with_registry!(name, help, buckets.to_vec(), registry)
         };
-        let metrics = Self {
-            events: IntCounterVec::new(
-                Opts::new("jobico_processor_events_total", "Events done"),
-                &["tenant", "outcome"],
-            )?,
-            dead_letters: IntCounterVec::new(
-                Opts::new("jobico_processor_dead_letters_total", "Dead letters written"),
-                &["stage", "code"],
-            )?,
-            retries: IntCounterVec::new(
-                Opts::new("jobico_processor_retries_total", "Failed events that wait to be run again"),
-                &["tier"],
-            )?,
-            function_seconds: CounterVec::new(
-                Opts::new(
-                    "jobico_processor_function_seconds_total",
-                    "Time spent in functions: a tenant's part of its sum is its share of the workers",
-                ),
+        Ok(Self {
+            events: count_by(&["tenant", "outcome"], "jobico_processor_events_total", "Events done")?,
+            dead_letters: count_by(&["stage", "code"], "jobico_processor_dead_letters_total", "Dead letters written")?,
+            retries: count_by(&["tier"], "jobico_processor_retries_total", "Failed events that wait to be run again")?,
+            function_seconds: seconds_by(
                 &["tenant"],
+                "jobico_processor_function_seconds_total",
+                "Time spent in functions: a tenant's part of its sum is its share of the workers",
             )?,
-            throttled_seconds: CounterVec::new(
-                Opts::new(
-                    "jobico_processor_throttled_seconds_total",
-                    "Time that a tenant's events were held back on a worker because its quota of function time was used up",
-                ),
+            throttled_seconds: seconds_by(
                 &["tenant"],
+                "jobico_processor_throttled_seconds_total",
+                "Time that a tenant's events were held back on a worker because its quota of function time was used up",
             )?,
-            batch_events: histogram("jobico_processor_batch_events", "Events in a transaction", &BATCH_BUCKETS)?,
-            batch_seconds: histogram("jobico_processor_batch_seconds", "Time from begin to commit", &SECONDS_BUCKETS)?,
-            commit_seconds: histogram("jobico_processor_commit_seconds", "Time of a commit", &SECONDS_BUCKETS)?,
-            aborts: IntCounterVec::new(
-                Opts::new(
-                    "jobico_processor_aborts_total",
-                    "Turns of workers given up, with their batch where there was one",
-                ),
+            batch_events: histogram(&BATCH_BUCKETS, "jobico_processor_batch_events", "Events in a transaction")?,
+            batch_seconds: histogram(&SECONDS_BUCKETS, "jobico_processor_batch_seconds", "Time from begin to commit")?,
+            commit_seconds: histogram(&SECONDS_BUCKETS, "jobico_processor_commit_seconds", "Time of a commit")?,
+            aborts: count_by(
                 &["class"],
+                "jobico_processor_aborts_total",
+                "Turns of workers given up, with their batch where there was one",
             )?,
-            module_cache: IntCounterVec::new(
-                Opts::new("jobico_processor_module_cache_total", "Modules asked of the cache of compiled modules"),
+            module_cache: count_by(
                 &["outcome"],
+                "jobico_processor_module_cache_total",
+                "Modules asked of the cache of compiled modules",
             )?,
             compile_seconds: histogram(
+                &COMPILE_BUCKETS,
                 "jobico_processor_module_compile_seconds",
                 "Time of compiling a module",
-                &COMPILE_BUCKETS,
             )?,
-            instances_made: IntCounter::new("jobico_processor_instances_made_total", "Instances of functions made")?,
-            instances: IntGauge::new("jobico_processor_instances", "Instances of functions kept")?,
-            assigned_partitions: IntGauge::new(
+            instances_made: count("jobico_processor_instances_made_total", "Instances of functions made")?,
+            instances: gauge("jobico_processor_instances", "Instances of functions kept")?,
+            assigned_partitions: gauge(
                 "jobico_processor_assigned_partitions",
                 "Partitions that the workers of this process have, of queues and of retry tiers",
             )?,
-            foreign: IntCounter::new(
+            foreign: count(
                 "jobico_processor_foreign_records_total",
                 "Records of retry tiers passed over because no processor wrote them",
             )?,
-            rebuilds: IntCounter::new("jobico_processor_rebuilds_total", "Members made anew after an error")?,
-            moved_partitions: IntCounter::new(
+            rebuilds: count("jobico_processor_rebuilds_total", "Members made anew after an error")?,
+            moved_partitions: count(
                 "jobico_processor_moved_partitions_total",
                 "Partitions of queues that were moved to this pool, taken over from the pool that had them",
             )?,
-            awaited_partitions: IntGauge::new(
+            awaited_partitions: gauge(
                 "jobico_processor_awaited_partitions",
                 "Partitions of queues that were moved to this pool and that another pool has still",
             )?,
-            backlog: Shared::new(pool)?,
-        };
-        for collector in metrics.collectors() {
-            registry.register(collector)?;
-        }
-        Ok(metrics)
-    }
-
-    fn collectors(&self) -> impl Iterator<Item = Box<dyn Collector>> {
-        let own: [Box<dyn Collector>; 18] = [
-            Box::new(self.events.clone()),
-            Box::new(self.dead_letters.clone()),
-            Box::new(self.retries.clone()),
-            Box::new(self.function_seconds.clone()),
-            Box::new(self.throttled_seconds.clone()),
-            Box::new(self.batch_events.clone()),
-            Box::new(self.batch_seconds.clone()),
-            Box::new(self.commit_seconds.clone()),
-            Box::new(self.aborts.clone()),
-            Box::new(self.module_cache.clone()),
-            Box::new(self.compile_seconds.clone()),
-            Box::new(self.instances_made.clone()),
-            Box::new(self.instances.clone()),
-            Box::new(self.assigned_partitions.clone()),
-            Box::new(self.foreign.clone()),
-            Box::new(self.rebuilds.clone()),
-            Box::new(self.moved_partitions.clone()),
-            Box::new(self.awaited_partitions.clone()),
-        ];
-        own.into_iter().chain(self.backlog.collectors())
+            backlog: Sums::register(registry, pool)?,
+        })
     }
 
     /// Counts how long a tenant has waited for its quota.

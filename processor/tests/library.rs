@@ -31,7 +31,7 @@ struct Start {
 
 impl Start {
     fn new(data_dir: &Path, artifacts: &Path, limits: &Limits) -> Self {
-        let metrics = Metrics::new(&prometheus::Registry::new(), "p").unwrap();
+        let metrics = Metrics::register(&prometheus::Registry::new(), "p").unwrap();
         let artifacts = Artifacts::in_folder(artifacts.to_owned());
         let library = Library::new(limits, 1, artifacts, data_dir, metrics.clone()).unwrap();
         Self { library, metrics, tenant: TenantId::new("t").unwrap() }

@@ -87,7 +87,7 @@ pub async fn start_with(
     let log =
         TopicSpec { name: name::LOG.to_owned(), partitions: 1, retention: Retention::Default, record_bytes_max: None };
     broker.ensure_topics(&[log, dead::marks_topic()]).await?;
-    let metrics = Metrics::new(&frame.metrics)?;
+    let metrics = Metrics::register(&frame.metrics)?;
     let (tasks, stop) = (&frame.tasks, frame.tasks.stop_token());
     let store_health = StoreHealth::new(frame.health.component("store"));
 

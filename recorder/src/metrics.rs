@@ -1,7 +1,11 @@
 //! What a recorder counts. The label `kind` is `results` or `logs`, `group` one of the recorder's two groups,
 //! `action` `redriven` or `dropped`.
 
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
+use prometheus::{
+    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    register_histogram_vec_with_registry, register_histogram_with_registry, register_int_counter_vec_with_registry,
+    register_int_counter_with_registry, register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
+};
 
 /// The metrics of a recorder.
 #[derive(Debug, Clone)]
@@ -40,52 +44,43 @@ impl Metrics {
     ///
     /// # Errors
     /// They are registered already.
-    pub fn new(registry: &prometheus::Registry) -> prometheus::Result<Self> {
-        let by_kind = |name: &str, help: &str| IntCounterVec::new(Opts::new(name, help), &["kind"]);
-        let seconds = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(SECONDS_BUCKETS.to_vec());
-        let metrics = Self {
-            written: by_kind("jobico_recorder_written_total", "Results and lines written to the store")?,
-            write_seconds: HistogramVec::new(
-                seconds("jobico_recorder_write_seconds", "Time of the write of one batch"),
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let count = |name: &str, help: &str| register_int_counter_with_registry!(name, help, registry);
+        let count_by =
+            |by: &str, name: &str, help: &str| register_int_counter_vec_with_registry!(name, help, &[by], registry);
+        Ok(Self {
+            written: count_by("kind", "jobico_recorder_written_total", "Results and lines written to the store")?,
+            write_seconds: register_histogram_vec_with_registry!(
+                "jobico_recorder_write_seconds",
+                "Time of the write of one batch",
                 &["kind"],
+                SECONDS_BUCKETS.to_vec(),
+                registry
             )?,
-            write_failures: by_kind("jobico_recorder_write_failures_total", "Writes that failed and are tried again")?,
-            unreadable: by_kind("jobico_recorder_unreadable_total", "Records passed over")?,
-            expired: by_kind("jobico_recorder_expired_total", "Records that had outlived their time to live")?,
-            rebuilds: by_kind("jobico_recorder_rebuilds_total", "Members made anew after an error")?,
-            lag: IntGaugeVec::new(
-                Opts::new("jobico_recorder_lag_records", "Records between what is committed and the end"),
+            write_failures: count_by(
+                "kind",
+                "jobico_recorder_write_failures_total",
+                "Writes that failed and are tried again",
+            )?,
+            unreadable: count_by("kind", "jobico_recorder_unreadable_total", "Records passed over")?,
+            expired: count_by("kind", "jobico_recorder_expired_total", "Records that had outlived their time to live")?,
+            rebuilds: count_by("kind", "jobico_recorder_rebuilds_total", "Members made anew after an error")?,
+            lag: register_int_gauge_vec_with_registry!(
+                "jobico_recorder_lag_records",
+                "Records between what is committed and the end",
                 &["group"],
+                registry
             )?,
-            streams: IntGauge::new("jobico_recorder_streams", "Live streams")?,
-            streams_refused: IntCounter::new("jobico_recorder_streams_refused_total", "Streams refused: too many")?,
-            streams_slow: IntCounter::new(
-                "jobico_recorder_streams_slow_total",
-                "Streams ended: their reader was slow",
+            streams: register_int_gauge_with_registry!("jobico_recorder_streams", "Live streams", registry)?,
+            streams_refused: count("jobico_recorder_streams_refused_total", "Streams refused: too many")?,
+            streams_slow: count("jobico_recorder_streams_slow_total", "Streams ended: their reader was slow")?,
+            read_seconds: register_histogram_with_registry!(
+                "jobico_recorder_read_seconds",
+                "Time of a read of the store",
+                SECONDS_BUCKETS.to_vec(),
+                registry
             )?,
-            read_seconds: Histogram::with_opts(seconds("jobico_recorder_read_seconds", "Time of a read of the store"))?,
-            dead_settled: IntCounterVec::new(
-                Opts::new("jobico_recorder_dead_settled_total", "Dead letters redriven or dropped"),
-                &["action"],
-            )?,
-        };
-        let all: [Box<dyn prometheus::core::Collector>; 12] = [
-            Box::new(metrics.written.clone()),
-            Box::new(metrics.write_seconds.clone()),
-            Box::new(metrics.write_failures.clone()),
-            Box::new(metrics.unreadable.clone()),
-            Box::new(metrics.expired.clone()),
-            Box::new(metrics.rebuilds.clone()),
-            Box::new(metrics.lag.clone()),
-            Box::new(metrics.streams.clone()),
-            Box::new(metrics.streams_refused.clone()),
-            Box::new(metrics.streams_slow.clone()),
-            Box::new(metrics.read_seconds.clone()),
-            Box::new(metrics.dead_settled.clone()),
-        ];
-        for collector in all {
-            registry.register(collector)?;
-        }
-        Ok(metrics)
+            dead_settled: count_by("action", "jobico_recorder_dead_settled_total", "Dead letters redriven or dropped")?,
+        })
     }
 }

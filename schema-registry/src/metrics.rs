@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use prometheus::core::Collector;
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Registry, register_histogram_vec_with_registry,
+    register_histogram_with_registry, register_int_counter_vec_with_registry, register_int_counter_with_registry,
+    register_int_gauge_vec_with_registry,
+};
 
 use crate::state::State;
 
@@ -33,32 +36,38 @@ impl Metrics {
     /// # Errors
     /// They are registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let seconds = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(SECONDS_BUCKETS.to_vec());
-        let metrics = Self {
-            requests: IntCounterVec::new(
-                Opts::new("jobico_registry_requests_total", "Requests answered"),
+        Ok(Self {
+            requests: register_int_counter_vec_with_registry!(
+                "jobico_registry_requests_total",
+                "Requests answered",
                 &["route", "status"],
+                registry
             )?,
-            request_seconds: HistogramVec::new(
-                seconds("jobico_registry_request_seconds", "Time from a request to its answer"),
+            request_seconds: register_histogram_vec_with_registry!(
+                "jobico_registry_request_seconds",
+                "Time from a request to its answer",
                 &["route"],
+                SECONDS_BUCKETS.to_vec(),
+                registry
             )?,
-            documents: IntGaugeVec::new(
-                Opts::new("jobico_registry_documents", "Documents of the control plane"),
+            documents: register_int_gauge_vec_with_registry!(
+                "jobico_registry_documents",
+                "Documents of the control plane",
                 &["kind"],
+                registry
             )?,
-            write_seconds: Histogram::with_opts(seconds("jobico_registry_write_seconds", "Time of a transaction"))?,
-            fenced: IntCounter::new("jobico_registry_fenced_total", "Transactions fenced by another registry")?,
-        };
-        let all: [Box<dyn Collector>; 5] = [
-            Box::new(metrics.requests.clone()),
-            Box::new(metrics.request_seconds.clone()),
-            Box::new(metrics.documents.clone()),
-            Box::new(metrics.write_seconds.clone()),
-            Box::new(metrics.fenced.clone()),
-        ];
-        all.into_iter().try_for_each(|collector| registry.register(collector))?;
-        Ok(metrics)
+            write_seconds: register_histogram_with_registry!(
+                "jobico_registry_write_seconds",
+                "Time of a transaction",
+                SECONDS_BUCKETS.to_vec(),
+                registry
+            )?,
+            fenced: register_int_counter_with_registry!(
+                "jobico_registry_fenced_total",
+                "Transactions fenced by another registry",
+                registry
+            )?,
+        })
     }
 
     /// Counts a request.

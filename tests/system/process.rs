@@ -157,6 +157,12 @@ impl Process {
         });
     }
 
+    /// Whether Linux gives it pages of 2 MiB where it asks for some; none where the kernel does not say (before 5.0).
+    pub fn has_huge_pages(&self) -> Option<bool> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        status.lines().find_map(|line| line.strip_prefix("THP_enabled:")).map(|value| value.trim() == "1")
+    }
+
     #[track_caller]
     pub fn assert_no_panic(&self) {
         let stderr = self.stderr();

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
@@ -11,7 +10,7 @@ use rdkafka::{Message as _, Offset, TopicPartitionList};
 use super::breadth::Breadth;
 use super::error::{retriable, unusable};
 use super::rebalance::{Change, Rebalances};
-use super::retire::{Joined, retire};
+use super::retire::retire;
 use super::settings::Settings;
 use super::{native, offsets};
 use crate::{
@@ -21,10 +20,11 @@ use crate::{
 mod intake;
 mod judge;
 mod ready;
+mod subscriber;
 mod subscription;
 
 use intake::Intake;
-use subscription::Subscription;
+use subscriber::{SUBSCRIBE, Subscriber};
 
 /// While it waits for records, a member looks this often for rebalances and errors.
 const CONTROL_STEP: Duration = Duration::from_millis(20);
@@ -33,15 +33,8 @@ const CONTROL_EVENTS_MAX: usize = 64;
 /// How long a member whose subscription changed waits for what its group makes of that. The group's next generation is most often
 /// there by then, and a batch that was begun in the one before could not be committed any more.
 const SETTLING_MAX: Duration = Duration::from_millis(100);
-/// How long a change may wait for the group to take the member in. A member none of whose topics exists (any more) is in no
-/// group; one whose broker is away comes back sooner than this, once it can.
-const OUTSIDE_MAX: Duration = Duration::from_secs(15);
-/// How long topics may take to be looked up before they are subscribed to.
-const LOOK_UP_MAX: Duration = Duration::from_secs(2);
 /// How long a seek may take in librdkafka, which answers it without the broker.
 const SEEK_MAX: Duration = Duration::from_secs(5);
-/// See [`Consumer::subscribe`].
-const SUBSCRIBE: &str = "subscribe";
 /// See [`Consumer::standing`].
 const STANDING_MAX: Duration = Duration::from_secs(1);
 /// The same of a member that subscribes to nothing: it is made to ask, and has to connect first.
@@ -53,11 +46,7 @@ pub(super) struct Member {
     /// None only while it is dropped.
     consumer: Option<Arc<BaseConsumer<Rebalances>>>,
     breadth: Breadth,
-    /// Whether its group is of the protocol that Kafka always had.
-    is_classic: bool,
-    subscription: Subscription,
-    /// Looks topics up for the next change of it.
-    lookup: Option<Joined>,
+    subscriber: Subscriber,
     /// Until then no records are given out, unless the group has a new generation before.
     settles_until: Option<Instant>,
     /// Partitions that are to go back but could not yet: librdkafka seeks only where it has begun to fetch. Nothing of them
@@ -78,9 +67,7 @@ impl Member {
             intake: Intake::new(consumer.context().bells()),
             consumer: Some(Arc::new(consumer)),
             breadth,
-            is_classic: settings.is_classic(),
-            subscription: Subscription::default(),
-            lookup: None,
+            subscriber: Subscriber::new(settings.is_classic()),
             settles_until: None,
             rewinds: Positions::new(),
         })
@@ -112,7 +99,7 @@ impl Member {
             if let Some(error) = failure
                 && judge::client(error)? == judge::Passing::TopicUnknown
             {
-                self.subscription.want_again();
+                self.subscriber.subscription.want_again();
             }
             if native::events_waiting(self.consumer().client()) == 0 {
                 break;
@@ -127,7 +114,7 @@ impl Member {
         match change {
             Change::Assigned(partitions) => {
                 self.settles_until = None;
-                self.subscription.is_answered();
+                self.subscriber.subscription.is_answered();
                 partitions.into_iter().for_each(|assigned| self.intake.add(assigned));
             }
             Change::Revoked(partitions) => {
@@ -152,63 +139,13 @@ impl Member {
         Err(Error::new(Class::Abortable, Cause::Fenced, operation, message))
     }
 
-    /// Whether the group has taken this member in, and has not thrown it out since.
-    fn is_in_group(&self) -> bool {
-        native::group::Membership::of(self.consumer().client()).is_ok()
-    }
-
     /// Subscribes to what is to be subscribed to, as soon as that may be.
     fn change_subscription(&mut self) -> Result<(), Error> {
-        let now = Instant::now();
-        if self.subscription.is_ignored(now) {
-            // In groups of KIP-848's protocol, librdkafka does not tell a member that it has nothing.
-            if self.is_classic || !self.is_in_group() {
-                let message = "the group has not answered since this member asked to join";
-                return Err(Error::new(Class::Fatal, Cause::Other, SUBSCRIBE, message));
-            }
-            self.subscription.is_answered();
+        let consumer = self.consumer.as_ref().expect("it is taken by drop alone");
+        if self.subscriber.advance(consumer, Instant::now())? {
+            self.settles_until = Some(Instant::now() + SETTLING_MAX);
         }
-        if let Some(topics) = self.subscription.at_once().cloned() {
-            return self.subscribe_to(topics, now);
-        }
-        if self.lookup.as_ref().is_some_and(|lookup| !lookup.is_finished()) {
-            return Ok(());
-        }
-        if let Some(topics) = self.subscription.begin_look_up(now).filter(|topics| !topics.is_empty()) {
-            self.lookup = self.look_up(topics);
-            return Ok(());
-        }
-        let Some(topics) = self.subscription.looked_up().cloned() else { return Ok(()) };
-        // Asked last: librdkafka's main thread answers it, which may be at work.
-        if self.is_in_group() {
-            return self.subscribe_to(topics, now);
-        }
-        match self.subscription.overdue(now) {
-            Some(overdue) if overdue > OUTSIDE_MAX => {
-                let message = format!("the group has not taken this member in for {} s", OUTSIDE_MAX.as_secs());
-                Err(Error::new(Class::Fatal, Cause::Other, SUBSCRIBE, message))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn subscribe_to(&mut self, topics: BTreeSet<String>, now: Instant) -> Result<(), Error> {
-        if topics.is_empty() {
-            self.consumer().unsubscribe();
-        } else {
-            let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-            self.consumer().subscribe(&names).map_err(retriable(SUBSCRIBE))?;
-        }
-        self.subscription.is_done(topics, now);
-        self.settles_until = Some(now + SETTLING_MAX);
         Ok(())
-    }
-
-    /// Looks topics up meanwhile. None where no thread can be started: librdkafka looks them up then, later.
-    fn look_up(&self, topics: Vec<String>) -> Option<Joined> {
-        let consumer = self.consumer.clone()?;
-        let look_up = move || native::topic::look_up(consumer.client(), &topics, LOOK_UP_MAX);
-        thread::Builder::new().name("topics".to_owned()).spawn(look_up).ok().map(Joined::new)
     }
 
     /// Tries again to go back where it was not possible yet.
@@ -243,14 +180,14 @@ impl Member {
 
 impl Consumer for Member {
     fn subscribe(&mut self, topics: &BTreeSet<String>) -> Result<(), Error> {
-        if topics == self.subscription.latest() {
+        if topics == self.subscriber.subscription.latest() {
             return Ok(());
         }
         if self.breadth.is_outgrown_by(topics.len()) {
             let message = format!("a member made for few topics would fetch too much of {} ahead", topics.len());
             return Err(Error::new(Class::Fatal, Cause::Other, SUBSCRIBE, message));
         }
-        self.subscription.want(topics);
+        self.subscriber.subscription.want(topics);
         self.change_subscription()
     }
 
@@ -292,7 +229,7 @@ impl Consumer for Member {
     }
 
     fn standing(&mut self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Standing>, Error> {
-        let is_stranger = self.subscription.latest().is_empty();
+        let is_stranger = self.subscriber.subscription.latest().is_empty();
         let wait = if is_stranger { STRANGERS_STANDING_MAX } else { STANDING_MAX };
         let standings = offsets::standing(self.consumer(), partitions, MOVED, wait)?;
         for (at, standing) in &standings {
@@ -358,7 +295,7 @@ impl Drop for Member {
         self.intake = Intake::new(consumer.context().bells());
         drop(consumer.context().take());
         // It has the client too, but not for long.
-        let lookup = self.lookup.take();
+        let lookup = self.subscriber.take_look_up();
         retire("group member", (lookup, consumer));
     }
 }

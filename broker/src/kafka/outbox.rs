@@ -21,8 +21,6 @@ use crate::{Cause, Class, Error, Outgoing};
 /// How long a call waits inside librdkafka before failed deliveries and log lines are served. Nothing that goes well waits
 /// for the end of a step.
 pub(super) const STEP: Duration = Duration::from_millis(50);
-/// How long a record waits for room in the buffer. It empties by itself, unless the broker is away.
-const ROOM_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How long records that are on their way may take to be answered for before an abort.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
 /// Events served in a row: a report of failures holds as many as there are.
@@ -107,14 +105,14 @@ impl Outbox {
         self.producer().context().in_doubt.load(Ordering::Relaxed)
     }
 
-    /// Sends a record. Waits where the buffer is full.
+    /// Sends a record. Waits where the buffer is full, at most for as long as a record in it may: it empties by itself, unless the
+    /// broker is away.
     pub(super) fn produce(&mut self, record: &Outgoing<'_>) -> Result<(), Error> {
         let mut full_since = None;
         loop {
             let client = self.client.as_mut().expect("it is taken by drop alone");
             let Err(failure) = client.sender.send(client.producer.client(), record, ()) else { return Ok(()) };
-            if failure.code != Code::QueueFull || full_since.get_or_insert_with(Instant::now).elapsed() > ROOM_WAIT_MAX
-            {
+            if failure.code != Code::QueueFull || full_since.get_or_insert_with(Instant::now).elapsed() > self.timeout {
                 return Err(self.reason(failure.of(record.topic)).class("produce", Class::Abortable));
             }
             // Failed deliveries hold their room until they are served.

@@ -194,7 +194,9 @@ impl Settings {
             .set("delivery.report.only.error", "true")
             // Batches are filled; what is left at the end is sent at once by the flush of the commit.
             .set("linger.ms", "5")
-            .set("queue.buffering.max.messages", "100000")
+            // A record with the headers of a result is 2 KiB here. Whoever is so far ahead of the broker waits for it, rather
+            // than have a whole transaction in memory.
+            .set("queue.buffering.max.messages", "10000")
             .set("queue.buffering.max.kbytes", "131072");
         config
     }

@@ -187,36 +187,35 @@ impl Seen {
 /// Overwrites the member that has the same name as the one at `name`, among those from `first` on; whether there is one.
 fn overwrite(entries: &mut [Entry<'_>], first: usize, name: usize) -> bool {
     let (before, new) = entries.split_at_mut(name);
-    let mut at = first;
-    while at < before.len() {
-        if matches!(&before[at], Entry::String(other) if other.as_ref() == string(&new[0])) {
-            before[at] = Entry::Overwritten;
-            return true;
-        }
-        at = end(before, at + 1);
+    let is_same = |at: &usize| matches!(&before[*at], Entry::String(other) if *other == string(&new[0]));
+    let same = names(before, first).find(is_same);
+    if let Some(at) = same {
+        before[at] = Entry::Overwritten;
     }
-    false
+    same.is_some()
 }
 
 /// Where the names of an object's members are whose first is at `first`, in their order; of the same ones the last alone.
 fn index(entries: &mut [Entry<'_>], first: usize) -> Box<[usize]> {
-    let (mut at, mut index) = (first, Vec::new());
-    while at < entries.len() {
-        if !matches!(entries[at], Entry::Overwritten) {
-            index.push(at);
+    let is_met = |at: &usize| !matches!(entries[*at], Entry::Overwritten);
+    let mut by_name: Vec<usize> = names(entries, first).filter(is_met).collect();
+    // The order of equals stays that of the text.
+    by_name.sort_by(|left, right| string(&entries[*left]).cmp(string(&entries[*right])));
+    let mut last = Vec::with_capacity(by_name.len());
+    for (nth, at) in by_name.iter().enumerate() {
+        if by_name.get(nth + 1).is_some_and(|next| string(&entries[*next]) == string(&entries[*at])) {
+            entries[*at] = Entry::Overwritten;
+        } else {
+            last.push(*at);
         }
-        at = end(entries, at + 1);
     }
-    index.sort_by(|left, right| string(&entries[*left]).cmp(string(&entries[*right])));
-    // The order of equals is that of the text.
-    let is_last =
-        |nth: &usize| index.get(nth + 1).is_none_or(|next| string(&entries[*next]) != string(&entries[index[*nth]]));
-    let (last, overwritten): (Vec<usize>, Vec<usize>) = (0..index.len()).partition(is_last);
-    let last = last.into_iter().map(|nth| index[nth]).collect();
-    for nth in overwritten {
-        entries[index[nth]] = Entry::Overwritten;
-    }
-    last
+    last.into()
+}
+
+/// Where the names are of the members from `first` to the end, overwritten ones among them.
+fn names(entries: &[Entry<'_>], first: usize) -> impl Iterator<Item = usize> {
+    let from = |at: usize| (at < entries.len()).then_some(at);
+    std::iter::successors(from(first), move |name| from(end(entries, name + 1)))
 }
 
 /// One past the last entry of the value at `at`.

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::{Catalog, of};
-use crate::catalog::{Document, JobVersion};
+use crate::catalog::{Document, JobVersion, Queue};
 use crate::id::{FileName, JobId, QueueId, TenantId};
 use crate::retry::Tier;
 
@@ -73,7 +73,7 @@ impl Catalog {
         let mut tiers: HashMap<String, BTreeSet<Tier>> = HashMap::new();
         for version in of(&self.jobs, tenant).flat_map(|(_, versions)| versions.values()) {
             let waits: BTreeSet<Tier> = version.retry.waits().collect();
-            let pools = version.queues.iter().flat_map(|queue| queue.pools.iter().chain([&queue.pool]));
+            let pools = version.queues.iter().flat_map(Queue::all_pools);
             if !waits.is_empty() {
                 pools.for_each(|pool| tiers.entry(pool.clone()).or_default().extend(&waits));
             }
@@ -90,7 +90,7 @@ impl Catalog {
         let mut pools: HashMap<QueueId, Vec<String>> = HashMap::new();
         for queue in versions.into_iter().flat_map(|version| &version.queues) {
             let known = pools.entry(queue.queue.clone()).or_default();
-            for pool in queue.pools.iter().chain([&queue.pool]) {
+            for pool in queue.all_pools() {
                 if !known.contains(pool) {
                     known.push(pool.clone());
                 }

@@ -33,7 +33,7 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         // The longest call is beyond what a loaded machine makes of a short one: a deadline is real time.
         let limits = Limits { instances: 256, memory_bytes: 1 << 20, call: Duration::from_secs(60), ..limits() };
-        let metrics = Metrics::new(&prometheus::Registry::new(), POOL).unwrap();
+        let metrics = Metrics::register(&prometheus::Registry::new(), POOL).unwrap();
         let artifacts = Artifacts::in_folder(folder.path().to_owned());
         // Two threads with two workers and their twins each, which keep three instances at most.
         let library = Library::new(&limits, 16, artifacts, folder.path(), metrics.clone()).unwrap();

@@ -13,7 +13,7 @@ use time::format_description::well_known::Rfc3339;
 use tokio_util::sync::CancellationToken;
 
 use super::reader::Reader;
-use super::{ANSWER_WAIT, Error, Mode, Request};
+use super::{Error, Mode, Request};
 use crate::decide::{Answer, Command, Decision, Record, Refusal, decide};
 use crate::metrics::Metrics;
 
@@ -90,19 +90,22 @@ impl Worker {
     }
 
     fn serve(&mut self, request: Request) {
-        // A receiver that is gone was a client that went away, or waited too long.
         match request {
             Request::CatchUp(reply) => drop(reply.send(Ok(()))),
-            Request::Run(_, _, reply) if reply.is_closed() => {}
-            Request::Run(command, mode, reply) => drop(reply.send(self.carry_out(&command, mode))),
+            Request::Run(command, mode, reply) => {
+                // A receiver that is gone was a client that went away, or waited too long.
+                let answer = self.carry_out(&command, mode, || reply.is_closed());
+                drop(reply.send(answer));
+            }
         }
     }
 
-    fn carry_out(&mut self, command: &Command, mode: Mode) -> Result<Answer, Error> {
-        let (begun, mut failed) = (Instant::now(), Error::Contended(ATTEMPTS_MAX));
+    /// Decides and writes, again where that is of use, until `is_given_up`.
+    fn carry_out(&mut self, command: &Command, mode: Mode, is_given_up: impl Fn() -> bool) -> Result<Answer, Error> {
+        let mut failed = Error::Contended(ATTEMPTS_MAX);
         for attempt in 1..=ATTEMPTS_MAX {
-            if begun.elapsed() >= ANSWER_WAIT {
-                break; // nobody waits for it any more
+            if is_given_up() {
+                break;
             }
             let mut decision = self.decide(command)?;
             if decision.records.is_empty() || mode == Mode::Check {
