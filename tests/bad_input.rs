@@ -7,6 +7,15 @@ use crate::system::{Answer, Job, On, System, example};
 const SCHEMA: &str = r#"{"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}"#;
 const MEGABYTE: usize = 1_000_000;
 
+/// A schema that would be asked 2^40 times whether one value is valid.
+fn endless_schema() -> String {
+    let twice = |nth: usize| json!({"allOf": vec![json!({"$ref": format!("#/$defs/a{}", nth + 1)}); 2]});
+    let schemas: serde_json::Map<_, _> = (0..=40).map(|nth| (format!("a{nth}"), twice(nth))).collect();
+    let mut schema = json!({"$ref": "#/$defs/a0", "$defs": schemas});
+    schema["$defs"]["a41"] = json!({"type": "string"});
+    schema.to_string()
+}
+
 fn system_with_a_job() -> System {
     let system = System::dev(On::Embedded);
     system.deploy(&Job::new("numbers").event("number", "q", "echo").schema(SCHEMA));
@@ -71,6 +80,7 @@ fn the_registry_and_the_recorder_name_what_is_wrong_with_a_request() {
     upload(&schemas, br#"{"type": 5}"#).problem(422);
     upload(&schemas, b"\"\xff\"").problem(422);
     upload(&schemas, &b"x".repeat(10 * MEGABYTE)).problem(413);
+    assert!(upload(&schemas, endless_schema().as_bytes()).problem(422).contains("10000 times"));
     upload("/v1/tenants/a.b/schemas/s.json", b"{}").problem(400);
     upload("/v1/tenants/jobico/schemas/s.json", b"{}").problem(400);
     let functions = format!("/v1/tenants/{tenant}/functions/f.wasm");

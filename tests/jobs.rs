@@ -41,6 +41,19 @@ fn a_faulty_job_file_is_refused_with_all_of_its_faults_and_their_lines() {
 }
 
 #[test]
+fn a_job_is_shown_with_what_is_in_force_and_all_versions() {
+    let system = System::dev(On::Embedded);
+    let job = |function: &str| Job::new("numbers").event("number", "q", function);
+    system.deploy(&job("echo"));
+    system.deploy(&job("trap_when"));
+    let shown = system.jobico(&["show", "job", &system.tenant, "numbers"]).expect_ok().to_owned();
+    let lines: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[2][..2], ["number", "q"], "{shown}");
+    let of_versions: Vec<_> = lines[4..].iter().map(|line| (line[0], line[2])).collect();
+    assert_eq!(of_versions, [("VERSION", "REPLACES"), ("2", "1"), ("1", "-")], "{shown}");
+}
+
+#[test]
 fn both_spellings_of_the_job_file_are_the_same_job() {
     let system = System::of(On::Embedded, "my-tenant-1", "default");
     let mut system = system;

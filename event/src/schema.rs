@@ -1,6 +1,7 @@
 //! The verdict on an event: one piece of code for ingest and processor.
 
 mod document;
+mod effort;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,13 +18,22 @@ pub const VIOLATIONS_MAX: usize = 20;
 pub const MESSAGE_BYTES_MAX: usize = 512;
 /// How deep JSON may nest: serde_json's own limit, named here because producers meet it.
 pub const JSON_DEPTH_MAX: usize = 128;
+/// Steps of matching one string against a pattern that looks around or back; a string that takes more does not match. All other
+/// patterns are matched in one go.
+const BACKTRACKING_MAX: usize = 100_000;
 
 /// A compiled JSON Schema, or none: then any JSON is valid.
 ///
 /// Drafts 4, 6, 7, 2019-09 and 2020-12, as the schema's `$schema` says; 2020-12 where it says nothing. References to
 /// other documents are not followed: what an event is checked against must not depend on the network.
 #[derive(Clone)]
-pub struct Schema(Option<Arc<jsonschema::Validator<Text>>>);
+pub struct Schema(Option<Arc<Compiled>>);
+
+struct Compiled {
+    validator: jsonschema::Validator<Text>,
+    /// Steps that one value of an event may take.
+    steps: u64,
+}
 
 /// Why a text is no usable JSON Schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,7 +56,8 @@ pub enum SchemaError {
 pub struct Violation {
     /// JSON pointer (RFC 6901) to the value that breaks the rule; empty is the whole event.
     pub pointer: String,
-    /// The schema's keyword that is broken, such as `required`; `json` where the value is no JSON at all.
+    /// The schema's keyword that is broken, such as `required`; `json` where the value is no JSON at all, `work` where there is too
+    /// much of it for its schema.
     pub keyword: String,
     /// What is wrong, for people.
     pub message: String,
@@ -82,14 +93,18 @@ impl Schema {
     /// Compiles a JSON Schema.
     ///
     /// # Errors
-    /// [`SchemaError`] where `text` is not JSON, not a schema, or refers to another document.
+    /// [`SchemaError`] where `text` is not JSON, not a schema, refers to another document, or makes too much work of an event.
     pub fn compile(text: &str) -> Result<Self, SchemaError> {
         let value: Value = serde_json::from_str(text).map_err(|error| SchemaError::Json(error.to_string()))?;
-        let validator = jsonschema::options_for::<Text>().build(&value).map_err(|error| SchemaError::Schema {
-            pointer: error.instance_path().to_string(),
-            message: error.to_string(),
-        })?;
-        Ok(Self(Some(Arc::new(validator))))
+        let refused = |pointer: String, message: String| SchemaError::Schema { pointer, message };
+        // First: what is too deep for the validator is too deep for its compiler.
+        let effort = effort::of(&value).map_err(|error| refused(String::new(), error.to_string()))?;
+        let patterns = jsonschema::PatternOptions::fancy_regex().backtrack_limit(BACKTRACKING_MAX);
+        let validator = jsonschema::options_for::<Text>()
+            .with_pattern_options(patterns)
+            .build(&value)
+            .map_err(|error| refused(error.instance_path().to_string(), error.to_string()))?;
+        Ok(Self(Some(Arc::new(Compiled { validator, steps: effort.steps }))))
     }
 
     /// Compiles a JSON Schema, and says of one that does not compile all that its draft's meta-schema finds.
@@ -125,7 +140,8 @@ impl Schema {
     /// The verdict on `bytes`.
     ///
     /// # Errors
-    /// All violations, up to [`VIOLATIONS_MAX`]; one with the keyword `json` where `bytes` are no JSON text.
+    /// All violations, up to [`VIOLATIONS_MAX`]; one with the keyword `json` where `bytes` are no JSON text, or `work` where checking
+    /// them could take too long.
     pub fn check<'a>(&self, bytes: &'a [u8]) -> Result<ValidEvent<'a>, Vec<Violation>> {
         let document = Document::parse(bytes).map_err(|error| {
             vec![Violation {
@@ -134,11 +150,19 @@ impl Schema {
                 message: format!("not JSON: {error}"),
             }]
         })?;
-        match &self.0 {
-            None => Ok(ValidEvent(bytes)),
-            Some(validator) if validator.is_valid(document.root()) => Ok(ValidEvent(bytes)),
-            Some(validator) => Err(violations(validator, &document)),
+        let Some(Compiled { validator, steps }) = self.0.as_deref() else { return Ok(ValidEvent(bytes)) };
+        let values = document.values();
+        if steps.saturating_mul(values) > effort::WORK_MAX {
+            return Err(vec![Violation {
+                pointer: String::new(),
+                keyword: "work".to_owned(),
+                message: format!(
+                    "it has {values} values, of each of which the schema may ask {steps} times whether it is valid: more than {} in all",
+                    effort::WORK_MAX
+                ),
+            }]);
         }
+        if validator.is_valid(document.root()) { Ok(ValidEvent(bytes)) } else { Err(violations(validator, &document)) }
     }
 }
 
@@ -228,6 +252,41 @@ mod tests {
             assert_eq!(Schema::inspect(one).err().unwrap().len(), 1, "{one}");
         }
         assert!(Schema::inspect(CUSTOMER).is_ok());
+    }
+
+    #[test]
+    fn no_schema_makes_an_event_take_for_ever() {
+        let mut bomb = serde_json::json!({"$ref": "#/$defs/a0", "$defs": {"a40": {"type": "string"}}});
+        for nth in 0..40 {
+            let next = format!("#/$defs/a{}", nth + 1);
+            bomb["$defs"][format!("a{nth}")] = serde_json::json!({"allOf": [{"$ref": next}, {"$ref": next}]});
+        }
+        let refused = Schema::inspect(&bomb.to_string()).err().unwrap();
+        assert!(matches!(&refused[..], [SchemaError::Schema { .. }]), "{refused:?}");
+
+        // Within the limits a schema is slow with few values and refuses many.
+        let many = vec![r#"{"minimum":1}"#; 9_000].join(",");
+        let slow = Schema::compile(&format!(r#"{{"items":{{"allOf":[{many}]}}}}"#)).unwrap();
+        assert!(slow.check(br"[1,2,3]").is_ok());
+        let large = format!("[{}1]", "1,".repeat(20_000));
+        assert_eq!(slow.check(large.as_bytes()).unwrap_err()[0].keyword, "work");
+
+        let backtracks = Schema::compile(r#"{"pattern":"^(?=(a+)+$)b"}"#).unwrap();
+        assert_eq!(backtracks.check(format!("\"{}!\"", "a".repeat(60)).as_bytes()).unwrap_err()[0].keyword, "pattern");
+    }
+
+    /// The deepest that both may be, on a thread of the usual size.
+    #[test]
+    fn the_deepest_schema_and_event_fit_the_stack() {
+        let mut schema = serde_json::json!({"$defs": {"a28": {"items": {"$ref": "#/$defs/a0"}}}, "$ref": "#/$defs/a0"});
+        for nth in 0..28 {
+            schema["$defs"][format!("a{nth}")] = serde_json::json!({"$ref": format!("#/$defs/a{}", nth + 1)});
+        }
+        schema["$defs"]["a28"]["maxItems"] = 1.into();
+        let schema = Schema::inspect(&schema.to_string()).unwrap();
+        let event = |inmost: &str| format!("{}{inmost}{}", "[".repeat(126), "]".repeat(126));
+        assert!(schema.check(event("1").as_bytes()).is_ok());
+        assert_eq!(schema.check(event("1,2").as_bytes()).unwrap_err()[0].keyword, "maxItems");
     }
 
     #[test]

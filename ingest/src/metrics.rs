@@ -115,7 +115,7 @@ impl Metrics {
 pub enum Verdict {
     /// The log has it.
     Accepted,
-    /// Its schema, or its size, refused it.
+    /// Its schema refused it.
     Refused,
     /// It was handed to the log, which did not acknowledge it.
     Unacknowledged,

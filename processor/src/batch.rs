@@ -33,19 +33,19 @@ pub struct Done {
 /// A batch, and what it is done with.
 pub struct Run<'r> {
     /// What was gathered.
-    pub batch: &'r Batch,
+    batch: &'r Batch,
     /// Where its records come from.
-    pub lanes: &'r Lanes<'r>,
+    lanes: &'r Lanes<'r>,
     /// What waits in place, and how often it was run.
-    pub waiting: &'r Waiting,
+    waiting: &'r Waiting,
     /// What its tenants may use.
-    pub quotas: &'r mut Quotas,
+    quotas: &'r mut Quotas,
     /// Does one event.
-    pub stepper: &'r mut Stepper,
+    stepper: &'r mut Stepper,
     /// Whose transaction it is.
-    pub member: &'r mut dyn Transactor,
+    member: &'r mut dyn Transactor,
     /// The time, milliseconds since 1970.
-    pub now_ms: i64,
+    now_ms: i64,
     /// Events that have come to wait in place.
     waits: Vec<Wait>,
     /// Their partitions.

@@ -35,7 +35,7 @@ pub struct Config {
     pub batch_ms_max: u32,
 
     /// Longest call of a function, milliseconds, where its job sets none; also the most that a job may set. Kafka ends a
-    /// transaction after 30 s (JOBICO_KAFKA_TRANSACTION_TIMEOUT_MS): some 12 s is what fits into that.
+    /// transaction after 30 s (JOBICO_KAFKA_TRANSACTION_TIMEOUT_MS): some 8 s is what fits into that.
     #[arg(long, env = "JOBICO_CALL_MS_MAX", value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(10..=60_000))]
     pub call_ms_max: u32,
 
@@ -43,8 +43,8 @@ pub struct Config {
     #[arg(long, env = "JOBICO_MEMORY_MIB_MAX", value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub memory_mib_max: u32,
 
-    /// Bytes of one result, at most; a larger one makes its event a dead letter.
-    #[arg(long, env = "JOBICO_OUTPUT_BYTES_MAX", value_name = "BYTES", default_value_t = 896 << 10, value_parser = clap::value_parser!(u32).range(1024..=16 << 20))]
+    /// Bytes of one result, at most; a larger one makes its event a dead letter. The default is what a record has room for.
+    #[arg(long, env = "JOBICO_OUTPUT_BYTES_MAX", value_name = "BYTES", default_value_t = OUTPUT_BYTES_MAX, value_parser = clap::value_parser!(u32).range(1024..=i64::from(OUTPUT_BYTES_MAX)))]
     pub output_bytes_max: u32,
 
     /// Instances of functions that are kept in this process.
@@ -55,7 +55,7 @@ pub struct Config {
     #[arg(long, env = "JOBICO_COMPILE_S_MAX", value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub compile_s_max: u32,
 
-    /// Memory of compiled modules, MiB, beyond which those go that were not asked for within the last seconds.
+    /// Memory of compiled modules, MiB, beyond which those go that were not asked for within the last second.
     #[arg(long, env = "JOBICO_MODULES_MIB_MAX", value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(16..=65_536))]
     pub modules_mib_max: u32,
 
@@ -97,6 +97,9 @@ pub struct Limits {
     pub compiled_bytes: u64,
 }
 
+/// See [`Limits::output_bytes`]: what topics take by default (1 MiB), less what [`crate::room`] leaves for the rest of a record. A
+/// result that its topic does not take would abort its batch again and again.
+const OUTPUT_BYTES_MAX: u32 = 896 << 10;
 /// How often the engine's epoch counts on: the resolution of [`Limits::call`].
 pub const EPOCH_TICK: Duration = Duration::from_millis(10);
 /// See [`Limits::table_elements`]: what the registry lets through when a module is uploaded has room here.
@@ -142,11 +145,12 @@ pub enum Unfit {
 }
 
 impl Config {
-    /// How long a transaction may take: a batch that is just not over when a function is begun, which is made ready first.
+    /// How long a transaction may take: a batch that is just not over when a function is begun, which fails late on a used
+    /// instance, and runs again on one that is made for it.
     #[must_use]
     pub fn transaction_max(&self) -> Duration {
         let call = Duration::from_millis(self.call_ms_max.into()) + EPOCH_TICK;
-        Duration::from_millis(self.batch_ms_max.into()) * OVERRUN_MAX + call * 2 + BESIDE_FUNCTIONS
+        Duration::from_millis(self.batch_ms_max.into()) * OVERRUN_MAX + call * 3 + BESIDE_FUNCTIONS
     }
 
     /// Checks that transactions end before the log ends them, and that each worker has a place for an instance.
@@ -236,12 +240,12 @@ mod tests {
         };
         for (flags, timeout_s, fits) in [
             (&[][..], Some(30), true),
-            (&[], Some(8), true),
-            (&[], Some(7), false),
-            (&["--call-ms-max", "12000"], Some(30), true),
-            (&["--call-ms-max", "13000"], Some(30), false),
+            (&[], Some(9), true),
+            (&[], Some(8), false),
+            (&["--call-ms-max", "8000"], Some(30), true),
+            (&["--call-ms-max", "9000"], Some(30), false),
             (&["--call-ms-max", "60000"], Some(30), false),
-            (&["--call-ms-max", "60000"], Some(130), true),
+            (&["--call-ms-max", "60000"], Some(190), true),
             (&["--batch-ms-max", "10000"], Some(30), true),
             (&["--batch-ms-max", "10000", "--call-ms-max", "5000"], Some(30), false),
             (&["--call-ms-max", "60000"], None, true),
@@ -249,7 +253,7 @@ mod tests {
             assert_eq!(check(flags, timeout_s).is_ok(), fits, "{flags:?} {timeout_s:?}");
         }
         let refused = check(&["--call-ms-max", "60000"], Some(30)).unwrap_err().to_string();
-        for part in ["--call-ms-max 60000", "30000", "TRANSACTION_TIMEOUT_MS=125220"] {
+        for part in ["--call-ms-max 60000", "30000", "TRANSACTION_TIMEOUT_MS=185230"] {
             assert!(refused.contains(part), "{refused}");
         }
     }

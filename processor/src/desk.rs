@@ -128,7 +128,8 @@ impl Desk {
     pub(crate) fn measure(&mut self, pool: &str) {
         if self.backlog.is_due() {
             let is_queue = |topic: &str| name::tier_of(pool, topic).is_none();
-            self.backlog.tell(self.member.backlog(&is_queue) + self.batch.len() as u64);
+            let gathered = self.batch.iter().filter(|record| is_queue(record.topic())).count();
+            self.backlog.tell(self.member.backlog(&is_queue) + gathered as u64);
             self.assigned.set(self.member.assignment().len());
         }
     }

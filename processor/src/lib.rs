@@ -36,6 +36,7 @@ pub mod arrival;
 pub mod readiness;
 
 pub mod batch;
+pub mod meter;
 pub mod quota;
 pub mod turns;
 
@@ -80,6 +81,14 @@ pub async fn start(
     artifacts: Artifacts,
 ) -> Result<(), BoxError> {
     config.check(broker.transaction_timeout())?;
+    let (transaction_max, drain) = (config.transaction_max(), frame.tasks.drain());
+    if transaction_max > drain {
+        tracing::warn!(
+            ?transaction_max,
+            ?drain,
+            "a stop may cut a transaction off, and its events are run again: raise --drain-seconds, or lower --call-ms-max"
+        );
+    }
     let log = TopicSpec {
         name: name::LOG.to_owned(),
         partitions: config.log_partitions,

@@ -30,8 +30,8 @@ const TAKEOVER_MAX: Duration = Duration::from_secs(60);
 const TAKEOVER_STEP: Duration = Duration::from_millis(50);
 /// How long the mover rests where nothing is wanted; it is woken before.
 const REST: Duration = Duration::from_millis(250);
-/// How long it rests after an error, or where nobody has what is wanted.
-const REST_AFTER_ERROR: Duration = Duration::from_secs(1);
+/// How long it rests after an error, or where still nobody has what is wanted: each look makes clients of its own.
+const REST_LONG: Duration = Duration::from_secs(1);
 /// It reads no events: those that it gathers are dropped.
 const GATHER: GatherLimits = GatherLimits { records_max: 1, bytes_max: 1 };
 
@@ -190,7 +190,7 @@ impl Moving {
             tracing::warn!(%error, "taking partitions over from another pool is tried again");
             // A transaction that it left open ends when the transactional id is taken over by the next.
             self.takeover = None;
-            REST_AFTER_ERROR
+            REST_LONG
         })
     }
 
@@ -211,8 +211,9 @@ impl Moving {
                 "no pool has this partition now: it waits for a hand-over that is under way; if it stays so, somebody has \
                  deleted offsets of its pool's group, and has to set them");
         }
+        let rest = if nowhere.is_disjoint(&self.nowhere) { REST } else { REST_LONG };
         self.nowhere = nowhere;
-        let Some((from, left)) = by_pool.pop_first() else { return Ok(REST) };
+        let Some((from, left)) = by_pool.pop_first() else { return Ok(rest) };
         self.takeover = Some(self.mover.take_over(from, left)?);
         Ok(Duration::ZERO)
     }
@@ -232,6 +233,9 @@ impl Mover {
     /// Hands over what this member of the former pool's group has been given. True: there is nothing more to wait for.
     fn go_on(&self, takeover: &mut Takeover, snapshot: &Snapshot, wait: Duration) -> Result<bool, Error> {
         takeover.member.gather(&mut takeover.batch, &GATHER, wait)?;
+        // Nothing more of what it has been given: the next gathering waits for what is missing.
+        let assigned = takeover.member.take_assigned();
+        takeover.member.pause(&assigned)?;
         takeover.left.retain(|at| self.is_ours(at, snapshot));
         let mut assigned = takeover.member.assignment();
         assigned.retain(|at| takeover.topics.contains(&*at.topic) && self.is_ours(at, snapshot));

@@ -4,7 +4,7 @@
 //! | what follows | carries on | so |
 //! |---|---|---|
 //! | results, log lines | the key, the event's id, its trace | an event with very long ones is refused ([`too_much_to_carry`]) |
-//! | the job's next event | the output, perhaps as a JSON string, and its key | `decide` refuses it where it is too large |
+//! | the job's next event | the output, perhaps as a JSON string, its key, the trace | `decide` refuses it where it is too large |
 //! | a record in a tier, a dead letter | the whole record | their topics take twice what a queue does ([`RECORD_BYTES_MAX`]) |
 //!
 //! [`RECORD_BYTES_MAX`]: dead_letter::RECORD_BYTES_MAX
@@ -23,11 +23,20 @@ pub const CARRIED_BYTES_MAX: usize = 64 << 10;
 /// clipped), where it stood, what job and function it was for.
 const ADDED_BYTES_MAX: usize = 16 << 10;
 
+/// Bytes of the job's next event and its key, which carries the trace on as well.
+#[must_use]
+pub fn for_next_event(output_bytes_max: usize, trace: &Carried) -> usize {
+    output_bytes_max + CARRIED_BYTES_MAX - trace_bytes(trace).min(CARRIED_BYTES_MAX)
+}
+
+fn trace_bytes(trace: &Carried) -> usize {
+    [&trace.traceparent, &trace.tracestate].into_iter().flatten().map(String::len).sum()
+}
+
 /// Why an event is refused whose record brings along more than results have room for.
 #[must_use]
 pub fn too_much_to_carry(record: &Record<'_>, id: &str, trace: &Carried) -> Option<Cause> {
-    let trace = [&trace.traceparent, &trace.tracestate].into_iter().flatten().map(String::len).sum::<usize>();
-    let bytes = record.key().map_or(0, <[u8]>::len) + id.len() + trace;
+    let bytes = record.key().map_or(0, <[u8]>::len) + id.len() + trace_bytes(trace);
     (bytes > CARRIED_BYTES_MAX).then(|| {
         let message = format!(
             "the record's key, the event's id and its trace have {bytes} bytes together, and results have room for \

@@ -1,6 +1,5 @@
 //! One event: from its record to the records that follow from it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jobico_broker::{Error, Outgoing, Transactor};
@@ -20,12 +19,10 @@ use crate::encode::{self, Headers, Source};
 use crate::function::Fault;
 use crate::instances::Instances;
 use crate::library::Library;
+use crate::meter::{Meter, Stopwatch};
 use crate::metrics::Tally;
 use crate::outcome::{Outcome, Output, Prospect};
 use crate::room;
-
-/// The time that has passed since some moment, which never goes back.
-pub type Stopwatch = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// What a worker keeps from event to event.
 pub struct Stepper {
@@ -39,7 +36,7 @@ pub struct Stepper {
     traces: bool,
     /// The batch's span, to which those of its events are linked; none where nothing is traced.
     batch: Span,
-    stopwatch: Stopwatch,
+    meter: Meter,
     /// Bytes produced since the batch began.
     produced_bytes: usize,
     /// What was counted since the last commit.
@@ -51,7 +48,7 @@ pub struct Stepper {
 pub struct Stepped {
     /// What became of the event's place.
     pub verdict: Verdict,
-    /// How long its function ran.
+    /// How long its function ran, and verdicts on its event and output took.
     pub function_time: Duration,
 }
 
@@ -77,7 +74,7 @@ impl Stepper {
             headers: Headers::default(),
             traces,
             batch: Span::none(),
-            stopwatch,
+            meter: Meter::new(stopwatch),
             produced_bytes: 0,
             tally: Tally::default(),
         }
@@ -209,9 +206,12 @@ impl Stepper {
             return self.give_up(arrival, &queue.tenant, &cause, id, member);
         }
         let mut output = std::mem::take(&mut self.output);
-        let started = (self.stopwatch)();
+        self.meter.begin();
         let (outcome, answer) = self.outcome(&decoded.data, event, &mut output, &source, queue, member)?;
-        let function_time = (self.stopwatch)().saturating_sub(started);
+        // What follows is little, but for the verdict on the output where that is another event.
+        if event.ok.is_none() && event.error.is_none() {
+            self.meter.stop();
+        }
         let output_view = match answer {
             Some(bytes) if bytes > self.output_bytes_max => Output::TooLarge { bytes },
             Some(_) => Output::Bytes(&output),
@@ -226,9 +226,9 @@ impl Stepper {
             }
             outcome => outcome,
         };
-        let event_bytes_max = self.output_bytes_max + room::CARRIED_BYTES_MAX;
+        let event_bytes_max = room::for_next_event(self.output_bytes_max, &trace);
         let (headers, tally, pool) = (&mut self.headers, &mut self.tally, &self.pool);
-        let produced = &mut self.produced_bytes;
+        let (produced, meter) = (&mut self.produced_bytes, &mut self.meter);
         let (mut verdict, mut answered) = (Verdict::Done, None);
         let acted = decide(outcome, source.attempts, ordering, event, output_view, event_bytes_max, |action| {
             match &action {
@@ -241,10 +241,12 @@ impl Stepper {
                 Action::Result { status, .. } => answered = Some(*status),
                 Action::Event { .. } => {}
             }
-            encode::action(headers, &action, &source, event, pool, |out| produce(member, out, produced))
+            let write = |out: &Outgoing<'_>| meter.leave_out(|| produce(member, out, produced));
+            encode::action(headers, &action, &source, event, pool, write)
         });
         self.output = output;
         acted?;
+        let function_time = self.meter.stop();
         self.tally.count(&queue.tenant, answered, function_time);
         Ok(Stepped { verdict, function_time })
     }
@@ -264,9 +266,10 @@ impl Stepper {
             Ok(valid) => valid,
             Err(violations) => return Ok((Outcome::Refused(invalid(&violations)), None)),
         };
-        let produced = &mut self.produced_bytes;
+        let (produced, meter) = (&mut self.produced_bytes, &mut self.meter);
         let called = self.instances.call(event, valid.bytes(), output, |index, line| {
-            encode::log_line(index, line, source, queue, event, |out| produce(member, out, produced))
+            meter
+                .leave_out(|| encode::log_line(index, line, source, queue, event, |out| produce(member, out, produced)))
         })?;
         Ok(match called {
             Ok(answer) => (Outcome::Answered { code: answer.code }, answer.has_output.then_some(answer.output_bytes)),

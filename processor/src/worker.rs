@@ -27,11 +27,12 @@ use crate::batch::Run;
 use crate::config::Limits;
 use crate::desk::Desk;
 use crate::library::Library;
+use crate::meter::Stopwatch;
 use crate::metrics::{Metrics, Part};
 use crate::moves::Wants;
 use crate::quota::Quotas;
 use crate::readiness::Changes;
-use crate::step::{Stepper, Stopwatch};
+use crate::step::Stepper;
 
 /// A worker, before it runs.
 pub struct Worker {

@@ -526,7 +526,7 @@ async fn a_batch_that_has_had_its_time_is_committed_and_the_rest_is_done_after_i
 }
 
 async fn a_pool_that_gets_very_many_queues_goes_on(on: On) {
-    const QUEUES: usize = 180;
+    const QUEUES: usize = 280;
     let mut world = World::new(on).await;
     world.job("e", "q", "echo.wat").await;
     let processor = world.process("0", 1).await;
@@ -538,7 +538,7 @@ async fn a_pool_that_gets_very_many_queues_goes_on(on: On) {
     world.send_plain("q", &values(200)).await;
     world.show(&processor).await;
     world.send_plain("q", &values(200)).await;
-    world.send_plain("q179", &values(50)).await;
+    world.send_plain(&format!("q{}", QUEUES - 1), &values(50)).await;
     let results = world.results(650).await;
     let origins: BTreeSet<(String, i32, i64)> = results.iter().map(Seen::origin).collect();
     assert_eq!((results.len(), origins.len()), (650, 650));

@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
 
-/// Topics up to which each may have the most.
+/// Topics up to which fetches are largest and most frequent.
 const TOPICS_FREE: usize = 40;
 /// Messages of a partition, at most: more than a quick worker does of it while it rests ([`REST_MAX`]) and is fetched.
 const MESSAGES_MAX: usize = 6_000;
 /// And at least: what a round trip to the broker is worth.
 const MESSAGES_MIN: usize = 200;
-/// Of one partition of each topic.
+/// Messages in all, counting one partition of each topic: beyond 66 topics each has less.
 const MESSAGES_IN_ALL: usize = 400_000;
 /// Compressed bytes of a partition in one fetch: some thousand small events, which keep a worker busy with a single queue.
 const BYTES_MAX: usize = 128 << 10;

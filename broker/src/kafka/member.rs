@@ -99,7 +99,7 @@ impl Member {
             if let Some(error) = failure
                 && judge::client(error)? == judge::Passing::TopicUnknown
             {
-                self.subscriber.subscription.want_again();
+                self.subscriber.want_again();
             }
             if native::events_waiting(self.consumer().client()) == 0 {
                 break;
@@ -114,7 +114,7 @@ impl Member {
         match change {
             Change::Assigned(partitions) => {
                 self.settles_until = None;
-                self.subscriber.subscription.is_answered();
+                self.subscriber.is_answered();
                 partitions.into_iter().for_each(|assigned| self.intake.add(assigned));
             }
             Change::Revoked(partitions) => {
@@ -180,14 +180,14 @@ impl Member {
 
 impl Consumer for Member {
     fn subscribe(&mut self, topics: &BTreeSet<String>) -> Result<(), Error> {
-        if topics == self.subscriber.subscription.latest() {
+        if topics == self.subscriber.latest() {
             return Ok(());
         }
         if self.breadth.is_outgrown_by(topics.len()) {
             let message = format!("a member made for few topics would fetch too much of {} ahead", topics.len());
             return Err(Error::new(Class::Fatal, Cause::Other, SUBSCRIBE, message));
         }
-        self.subscriber.subscription.want(topics);
+        self.subscriber.want(topics);
         self.change_subscription()
     }
 
@@ -229,7 +229,7 @@ impl Consumer for Member {
     }
 
     fn standing(&mut self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Standing>, Error> {
-        let is_stranger = self.subscriber.subscription.latest().is_empty();
+        let is_stranger = self.subscriber.latest().is_empty();
         let wait = if is_stranger { STRANGERS_STANDING_MAX } else { STANDING_MAX };
         let standings = offsets::standing(self.consumer(), partitions, MOVED, wait)?;
         for (at, standing) in &standings {
@@ -295,8 +295,8 @@ impl Drop for Member {
         self.intake = Intake::new(consumer.context().bells());
         drop(consumer.context().take());
         // It has the client too, but not for long.
-        let lookup = self.subscriber.take_look_up();
-        retire("group member", (lookup, consumer));
+        let asking = self.subscriber.take_asking();
+        retire("group member", (asking, consumer));
     }
 }
 

@@ -21,10 +21,15 @@ use crate::{Cause, Class, Error, Outgoing};
 /// How long a call waits inside librdkafka before failed deliveries and log lines are served. Nothing that goes well waits
 /// for the end of a step.
 pub(super) const STEP: Duration = Duration::from_millis(50);
+/// How often a record that waits for room in the buffer is tried.
+const ROOM_STEP: Duration = Duration::from_micros(500);
 /// How long records that are on their way may take to be answered for before an abort.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
 /// Events served in a row: a report of failures holds as many as there are.
 const EVENTS_MAX: usize = 1_000;
+
+/// What fails where a record is not taken or not delivered.
+const PRODUCE: &str = "produce";
 
 /// A producer, and the records that are on their way.
 pub(super) struct Outbox {
@@ -113,37 +118,43 @@ impl Outbox {
             let client = self.client.as_mut().expect("it is taken by drop alone");
             let Err(failure) = client.sender.send(client.producer.client(), record, ()) else { return Ok(()) };
             if failure.code != Code::QueueFull || full_since.get_or_insert_with(Instant::now).elapsed() > self.timeout {
-                return Err(self.reason(failure.of(record.topic)).class("produce", Class::Abortable));
+                return Err(self.reason(failure.of(record.topic)).class(PRODUCE, Class::Abortable));
             }
-            // Failed deliveries hold their room until they are served.
-            client.producer.poll(Duration::from_millis(1));
+            // Failed deliveries hold their room until they are served. (Given a wait, rust-rdkafka's `poll` asks again and again
+            // through the last millisecond of it.)
+            client.producer.poll(Duration::ZERO);
+            std::thread::sleep(ROOM_STEP);
         }
     }
 
     /// Waits until all records are with the broker.
     pub(super) fn drain(&mut self) -> Result<(), Error> {
-        const OPERATION: &str = "produce";
         let deadline = Instant::now() + self.timeout;
         while !native::flush(self.producer().client(), STEP) {
             self.serve();
             if Instant::now() >= deadline {
-                return Err(Error::new(Class::Abortable, Cause::Unavailable, OPERATION, "records wait for the broker"));
+                return Err(Error::new(Class::Abortable, Cause::Unavailable, PRODUCE, "records wait for the broker"));
             }
         }
         self.serve();
-        match self.producer().context().failed().clone() {
+        match self.first_failure() {
             None => Ok(()),
-            Some(failure) => Err(self.reason(failure).class(OPERATION, Class::Abortable)),
+            Some(failure) => Err(self.reason(failure).class(PRODUCE, Class::Abortable)),
         }
     }
 
     /// Why something failed. A client that met a fatal error (it was fenced …) purges its records and refuses new ones, and
-    /// those errors say nothing of the cause.
+    /// those errors say nothing of the cause; nor does the refusal of a record after another could not be delivered.
     fn reason(&self, failure: Failure) -> Failure {
+        self.serve();
         match self.producer().client().fatal_error() {
             Some((code, message)) => Failure { fatal: true, ..Failure::new(code, message) },
-            None => failure,
+            None => self.first_failure().unwrap_or(failure),
         }
+    }
+
+    fn first_failure(&self) -> Option<Failure> {
+        self.producer().context().failed().clone()
     }
 
     /// Waits until no record is on its way. False: of some it is not known what became of them.

@@ -127,5 +127,10 @@ async fn one_job(tenant: &TenantId, job: &JobId, target: &Target) -> Result<(), 
             ]
         })
         .collect();
-    output::table(&["EVENT", "QUEUE", "SCHEMA", "FUNCTION", "OK", "ERROR"], rows)
+    output::table(&["EVENT", "QUEUE", "SCHEMA", "FUNCTION", "OK", "ERROR"], rows)?;
+    output::line("")?;
+    let versions = answer["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let columns = ["version", "deployed_at", "replaces"];
+    let rows = versions.iter().map(|version| columns.map(|column| cell(version, column)).into()).collect();
+    output::table(&["VERSION", "DEPLOYED", "REPLACES"], rows)
 }

@@ -65,6 +65,11 @@ impl<'t> Document<'t> {
         Ok(Self { entries })
     }
 
+    /// How many values it has, names among them.
+    pub(super) fn values(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
     /// The whole of it.
     pub(super) fn root(&self) -> Place<'_> {
         Place { entries: &self.entries, at: 0 }

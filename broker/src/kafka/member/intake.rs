@@ -233,13 +233,14 @@ impl Intake {
         let (half_records, half_bytes) =
             (half(batch.len(), limits.records_max), half(batch.bytes_len(), limits.bytes_max));
         self.ready.begin();
+        let least = (limits.records_max.saturating_sub(batch.len()) / TURNS_MAX).max(1);
         // Each that is ready now has a turn with an equal share; what is left of the room is for the turns after that.
         let (mut turns, mut share) = (0, 0);
         while !is_full(batch, limits) {
             if turns == 0 {
                 turns = self.ready.len();
                 let equal = (limits.records_max - batch.len()) / turns.max(1);
-                share = equal.max(limits.records_max / TURNS_MAX).max(1);
+                share = equal.max(least);
             }
             let Some(number) = self.ready.next(batch.len() < half_records && batch.bytes_len() < half_bytes) else {
                 return;

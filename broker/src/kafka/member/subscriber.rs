@@ -25,9 +25,9 @@ pub(super) const SUBSCRIBE: &str = "subscribe";
 /// See the module.
 pub(super) struct Subscriber {
     /// What is wanted and in force.
-    pub(super) subscription: Subscription,
-    /// Looks topics up for the next change of it.
-    look_up: Option<Joined>,
+    subscription: Subscription,
+    /// Asks for the topics of the next change of it.
+    asking: Option<Joined>,
     /// Whether the group is of the protocol that Kafka always had.
     is_classic: bool,
 }
@@ -35,7 +35,7 @@ pub(super) struct Subscriber {
 impl Subscriber {
     /// Of a member that has subscribed to nothing.
     pub(super) fn new(is_classic: bool) -> Self {
-        Self { subscription: Subscription::default(), look_up: None, is_classic }
+        Self { subscription: Subscription::default(), asking: None, is_classic }
     }
 
     /// Subscribes to what is to be subscribed to, as soon as that may be. Whether that was now.
@@ -53,11 +53,11 @@ impl Subscriber {
         if let Some(topics) = self.subscription.at_once().cloned() {
             return self.subscribe(consumer, topics, now);
         }
-        if self.look_up.as_ref().is_some_and(|look_up| !look_up.is_finished()) {
+        if self.asking.as_ref().is_some_and(|asking| !asking.is_finished()) {
             return Ok(false);
         }
         if let Some(topics) = self.subscription.begin_look_up(now).filter(|topics| !topics.is_empty()) {
-            self.look_up = look_up(consumer, topics);
+            self.asking = ask_for(topics, consumer);
             return Ok(false);
         }
         let Some(topics) = self.subscription.looked_up().cloned() else { return Ok(false) };
@@ -87,9 +87,29 @@ impl Subscriber {
         Ok(true)
     }
 
+    /// What was asked for last.
+    pub(super) fn latest(&self) -> &BTreeSet<String> {
+        self.subscription.latest()
+    }
+
+    /// Asks for topics, which [`Subscriber::advance`] subscribes to.
+    pub(super) fn want(&mut self, topics: &BTreeSet<String>) {
+        self.subscription.want(topics);
+    }
+
+    /// One of the topics was not known, and may be by now.
+    pub(super) fn want_again(&mut self) {
+        self.subscription.want_again();
+    }
+
+    /// The group has given the member partitions, or none.
+    pub(super) fn is_answered(&mut self) {
+        self.subscription.is_answered();
+    }
+
     /// What is under way, and has the client meanwhile.
-    pub(super) fn take_look_up(&mut self) -> Option<Joined> {
-        self.look_up.take()
+    pub(super) fn take_asking(&mut self) -> Option<Joined> {
+        self.asking.take()
     }
 }
 
@@ -99,10 +119,10 @@ fn is_in_group(consumer: &BaseConsumer<Rebalances>) -> bool {
 }
 
 /// Looks topics up meanwhile. None where no thread can be started: librdkafka looks them up then, later.
-fn look_up(consumer: &Arc<BaseConsumer<Rebalances>>, topics: Vec<String>) -> Option<Joined> {
+fn ask_for(topics: Vec<String>, consumer: &Arc<BaseConsumer<Rebalances>>) -> Option<Joined> {
     let consumer = consumer.clone();
-    let look_up = move || native::topic::look_up(consumer.client(), &topics, LOOK_UP_MAX);
-    thread::Builder::new().name("topics".to_owned()).spawn(look_up).ok().map(Joined::new)
+    let ask = move || native::topic::look_up(consumer.client(), &topics, LOOK_UP_MAX);
+    thread::Builder::new().name("topics".to_owned()).spawn(ask).ok().map(Joined::new)
 }
 
 fn left_out(message: &str) -> Error {

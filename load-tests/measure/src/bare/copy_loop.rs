@@ -18,7 +18,7 @@ use crate::statistics::{Pace, Sample, pace};
 use crate::system::Lab;
 use crate::system::process::Usage;
 
-/// Events in one transaction at most, as the processor has it.
+/// Events in one transaction at most: half of the processor's.
 const BATCH_EVENTS_MAX: usize = 10_000;
 /// How long one call of a transaction may take.
 const CALL_WAIT_MAX: Duration = Duration::from_secs(30);
