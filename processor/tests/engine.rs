@@ -526,7 +526,7 @@ async fn a_batch_that_has_had_its_time_is_committed_and_the_rest_is_done_after_i
 }
 
 async fn a_pool_that_gets_very_many_queues_goes_on(on: On) {
-    const QUEUES: usize = 280;
+    const QUEUES: usize = 180;
     let mut world = World::new(on).await;
     world.job("e", "q", "echo.wat").await;
     let processor = world.process("0", 1).await;

@@ -14,14 +14,12 @@ use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
 
-/// Topics up to which fetches are largest and most frequent.
+/// Topics up to which each may have the most.
 const TOPICS_FREE: usize = 40;
-/// Messages of a partition, at most: more than a quick worker does of it while it rests ([`REST_MAX`]) and is fetched.
-const MESSAGES_MAX: usize = 6_000;
+/// Messages of a partition, at most: as many as half a batch of the processor's, so that the next one is there in time.
+const MESSAGES_MAX: usize = 10_000;
 /// And at least: what a round trip to the broker is worth.
 const MESSAGES_MIN: usize = 200;
-/// Messages in all, counting one partition of each topic: beyond 66 topics each has less.
-const MESSAGES_IN_ALL: usize = 400_000;
 /// Compressed bytes of a partition in one fetch: some thousand small events, which keep a worker busy with a single queue.
 const BYTES_MAX: usize = 128 << 10;
 /// The least: about a producer's batch.
@@ -36,7 +34,7 @@ const FETCH_WAIT_MIN: Duration = Duration::from_millis(20);
 /// librdkafka's default.
 const FETCH_WAIT_MAX: Duration = Duration::from_millis(500);
 /// How long a partition rests that has the most ahead: well within the time in which that is done.
-const REST_MAX: Duration = Duration::from_millis(40);
+const REST_MAX: Duration = Duration::from_millis(50);
 /// And one that has little. The default, a second, starves a fast reader.
 const REST_MIN: Duration = Duration::from_millis(5);
 /// A member whose topics have become so many times as many as it was made for is made anew.
@@ -58,10 +56,11 @@ impl Breadth {
     /// Of a member that reads so many topics.
     pub(super) fn of(topics: usize) -> Self {
         let topics = topics.max(TOPICS_FREE);
+        let share = |most: usize, least: usize| (most * TOPICS_FREE / topics).max(least);
         let times = u32::try_from(topics / TOPICS_FREE).unwrap_or(u32::MAX);
         Self {
-            messages: (MESSAGES_IN_ALL / topics).clamp(MESSAGES_MIN, MESSAGES_MAX),
-            bytes: (BYTES_MAX * TOPICS_FREE / topics).max(BYTES_MIN),
+            messages: share(MESSAGES_MAX, MESSAGES_MIN),
+            bytes: share(BYTES_MAX, BYTES_MIN),
             looked_up_every: LOOKED_UP_EVERY_MIN.saturating_mul(times).min(LOOKED_UP_EVERY_MAX),
             fetch_wait: FETCH_WAIT_MIN.saturating_mul(times).min(FETCH_WAIT_MAX),
             rest: (REST_MAX / times).max(REST_MIN),
@@ -95,18 +94,18 @@ mod tests {
 
     #[test]
     fn many_topics_share_what_few_have_and_each_keeps_a_little() {
-        assert_eq!([0, 1, 40].map(Breadth::of), [breadth(6_000, 128 << 10, 1, 20, 40); 3]);
-        assert_eq!(Breadth::of(80), breadth(5_000, 64 << 10, 2, 40, 20));
+        assert_eq!([0, 1, 40].map(Breadth::of), [breadth(10_000, 128 << 10, 1, 20, 50); 3]);
+        assert_eq!(Breadth::of(80), breadth(5_000, 64 << 10, 2, 40, 25));
         assert_eq!(Breadth::of(400), breadth(1_000, 64 << 10, 10, 200, 5));
         assert_eq!([2_000, 10_000].map(Breadth::of), [breadth(200, 64 << 10, 10, 500, 5); 2]);
     }
 
     #[test]
     fn what_was_made_for_few_topics_is_outgrown_by_many_once() {
-        assert!(!Breadth::of(1).is_outgrown_by(260));
-        assert!(Breadth::of(1).is_outgrown_by(270));
-        assert!(!Breadth::of(270).is_outgrown_by(1_000));
-        assert!(Breadth::of(270).is_outgrown_by(2_000));
+        assert!(!Breadth::of(1).is_outgrown_by(160));
+        assert!(Breadth::of(1).is_outgrown_by(170));
+        assert!(!Breadth::of(170).is_outgrown_by(600));
+        assert!(Breadth::of(170).is_outgrown_by(1_000));
         assert!(!Breadth::of(1_000).is_outgrown_by(100_000));
         assert!(!Breadth::of(100_000).is_outgrown_by(1));
     }
