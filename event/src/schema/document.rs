@@ -9,11 +9,14 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::ControlFlow;
 
 use jsonschema::json::{Array, Json, Node, NodeIdentity, Object, cmp};
 use jsonschema::types::JsonType;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+
+use super::fuel::{self, Fuel};
 
 /// Members of an object up to which one is found by looking at each; a larger object has an index.
 const SCANNED_MEMBERS_MAX: usize = 32;
@@ -24,6 +27,8 @@ pub(super) struct Text;
 /// A parsed text.
 pub(super) struct Document<'t> {
     entries: Vec<Entry<'t>>,
+    /// For looking at them.
+    fuel: Fuel,
 }
 
 /// One value; a container's own follow it. A member of an object is two values, its name and what it has.
@@ -62,17 +67,17 @@ impl<'t> Document<'t> {
             Ok(text) => read(serde_json::Deserializer::from_str(text), &mut entries)?,
             Err(_) => read(serde_json::Deserializer::from_slice(bytes), &mut entries)?,
         }
-        Ok(Self { entries })
-    }
-
-    /// How many values it has, names among them.
-    pub(super) fn values(&self) -> u64 {
-        self.entries.len() as u64
+        Ok(Self { entries, fuel: Fuel::new(u64::MAX) })
     }
 
     /// The whole of it.
     pub(super) fn root(&self) -> Place<'_> {
-        Place { entries: &self.entries, at: 0 }
+        Place { document: self, at: 0 }
+    }
+
+    /// Does something with the whole of it that may look at its values so often; none where that was not enough.
+    pub(super) fn look<'d, T>(&'d self, fuel: u64, something: impl FnOnce(Place<'d>) -> T) -> Option<T> {
+        self.fuel.run(fuel, || something(self.root()))
     }
 }
 
@@ -242,13 +247,35 @@ fn string<'e>(entry: &'e Entry<'_>) -> &'e str {
 /// A value of a document.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'d> {
-    entries: &'d [Entry<'d>],
+    document: &'d Document<'d>,
     at: usize,
 }
 
 impl<'d> Place<'d> {
+    /// What is there, looked at.
     fn entry(&self) -> &'d Entry<'d> {
-        &self.entries[self.at]
+        self.document.fuel.take(1);
+        &self.document.entries[self.at]
+    }
+
+    /// All of it, as serde_json has it.
+    fn copy(&self) -> Value {
+        match self.entry() {
+            Entry::Null | Entry::Overwritten => Value::Null,
+            Entry::Bool(value) => Value::Bool(*value),
+            Entry::Number(number) => Value::Number(number.clone()),
+            Entry::String(text) => {
+                self.document.fuel.take((text.len() / fuel::COPIED_BYTES) as u64);
+                Value::String(text.as_ref().to_owned())
+            }
+            Entry::Array { .. } => {
+                Value::Array(self.as_array().into_iter().flatten().map(|element| element.copy()).collect())
+            }
+            Entry::Object { .. } => {
+                let members = self.as_object().into_iter().flatten();
+                Value::Object(Map::from_iter(members.map(|(name, value)| (name.to_owned(), value.copy()))))
+            }
+        }
     }
 }
 
@@ -264,7 +291,9 @@ impl Json for Text {
     }
 
     fn with_string_node<T>((): &mut (), string: &str, f: impl FnOnce(Place<'_>) -> T) -> T {
-        f(Place { entries: &[Entry::String(Cow::Borrowed(string))], at: 0 })
+        // For names alone, which [`Members`] hands over itself.
+        let entries = vec![Entry::String(Cow::Borrowed(string))];
+        f(Document { entries, fuel: Fuel::new(u64::MAX) }.root())
     }
 }
 
@@ -275,9 +304,13 @@ impl<'d> Node<'d, Text> for Place<'d> {
 
     fn as_object(&self) -> Option<Members<'d>> {
         match self.entry() {
-            Entry::Object { len, end, index } => {
-                Some(Members { entries: self.entries, at: self.at + 1, end: *end, len: *len, index: index.as_deref() })
-            }
+            Entry::Object { len, end, index } => Some(Members {
+                document: self.document,
+                at: self.at + 1,
+                end: *end,
+                len: *len,
+                index: index.as_deref(),
+            }),
             _ => None,
         }
     }
@@ -285,7 +318,7 @@ impl<'d> Node<'d, Text> for Place<'d> {
     fn as_array(&self) -> Option<Elements<'d>> {
         match self.entry() {
             Entry::Array { len, end } => {
-                Some(Elements { entries: self.entries, at: self.at + 1, end: *end, len: *len })
+                Some(Elements { document: self.document, at: self.at + 1, end: *end, len: *len })
             }
             _ => None,
         }
@@ -293,7 +326,10 @@ impl<'d> Node<'d, Text> for Place<'d> {
 
     fn as_string(&self) -> Option<Cow<'d, str>> {
         match self.entry() {
-            Entry::String(text) => Some(Cow::Borrowed(text)),
+            Entry::String(text) => {
+                self.document.fuel.take_for(text);
+                Some(Cow::Borrowed(text))
+            }
             _ => None,
         }
     }
@@ -334,34 +370,28 @@ impl<'d> Node<'d, Text> for Place<'d> {
         if most < min || fewest > max {
             return Some(false);
         }
+        self.document.fuel.take_for(text);
         Some((min <= fewest && most <= max) || (min..=max).contains(&(text.chars().count() as u64)))
     }
 
     fn equals_value(&self, expected: &Value) -> bool {
         match (self.entry(), expected) {
             (Entry::String(text), Value::String(expected)) => text.as_ref() == expected,
-            (Entry::String(_), _) | (_, Value::String(_)) => false,
-            _ => cmp::equal(&self.to_value(), expected),
+            (Entry::Array { len, .. }, Value::Array(expected)) if *len != expected.len() => false,
+            (Entry::Object { len, .. }, Value::Object(expected)) if *len != expected.len() => false,
+            (Entry::Array { .. }, Value::Array(_)) | (Entry::Object { .. }, Value::Object(_)) => {
+                cmp::equal(&self.to_value(), expected)
+            }
+            (Entry::Number(number), Value::Number(expected)) => cmp::equal_numbers(number, expected),
+            (Entry::Bool(value), Value::Bool(expected)) => value == expected,
+            (Entry::Null, Value::Null) => true,
+            _ => false,
         }
     }
 
     fn to_value(&self) -> Cow<'d, Value> {
-        Cow::Owned(match self.entry() {
-            Entry::Null | Entry::Overwritten => Value::Null,
-            Entry::Bool(value) => Value::Bool(*value),
-            Entry::Number(number) => Value::Number(number.clone()),
-            Entry::String(text) => Value::String(text.as_ref().to_owned()),
-            Entry::Array { .. } => {
-                let elements = self.as_array().into_iter().flatten();
-                Value::Array(elements.map(|element| element.to_value().into_owned()).collect())
-            }
-            Entry::Object { .. } => {
-                let members = self.as_object().into_iter().flatten();
-                Value::Object(Map::from_iter(
-                    members.map(|(name, value)| (name.to_owned(), value.to_value().into_owned())),
-                ))
-            }
-        })
+        self.document.fuel.take(fuel::COPY);
+        Cow::Owned(self.copy())
     }
 
     fn identity(&self) -> Option<NodeIdentity> {
@@ -371,7 +401,7 @@ impl<'d> Node<'d, Text> for Place<'d> {
 
 /// The members of an object that are left to look at.
 pub(super) struct Members<'d> {
-    entries: &'d [Entry<'d>],
+    document: &'d Document<'d>,
     at: usize,
     end: usize,
     len: usize,
@@ -390,8 +420,9 @@ impl<'d> Object<'d, Text> for Members<'d> {
     fn get(&self, key: &String) -> Option<Place<'d>> {
         match self.index {
             Some(index) => {
-                let nth = index.binary_search_by(|at| string(&self.entries[*at]).cmp(key)).ok()?;
-                Some(Place { entries: self.entries, at: index[nth] + 1 })
+                self.document.fuel.take(1);
+                let nth = index.binary_search_by(|at| string(&self.document.entries[*at]).cmp(key)).ok()?;
+                Some(Place { document: self.document, at: index[nth] + 1 })
             }
             None => self.members().find(|(name, _)| name == key).map(|(_, value)| value),
         }
@@ -400,6 +431,11 @@ impl<'d> Object<'d, Text> for Members<'d> {
     fn members(&self) -> Self {
         Self { ..*self }
     }
+
+    fn try_for_each_name_node<B>(&self, (): &mut (), mut f: impl FnMut(Place<'_>) -> ControlFlow<B>) -> ControlFlow<B> {
+        // A name is the value before its member's.
+        self.members().try_for_each(|(_, value)| f(Place { document: self.document, at: value.at - 1 }))
+    }
 }
 
 impl<'d> Iterator for Members<'d> {
@@ -407,10 +443,10 @@ impl<'d> Iterator for Members<'d> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while self.at < self.end {
-            let (name, value) = (&self.entries[self.at], self.at + 1);
-            self.at = end(self.entries, value);
-            if let Entry::String(name) = name {
-                return Some((name, Place { entries: self.entries, at: value }));
+            let (name, value) = (Place { document: self.document, at: self.at }, self.at + 1);
+            self.at = end(&self.document.entries, value);
+            if let Entry::String(name) = name.entry() {
+                return Some((name, Place { document: self.document, at: value }));
             }
         }
         None
@@ -419,7 +455,7 @@ impl<'d> Iterator for Members<'d> {
 
 /// The elements of an array that are left to look at.
 pub(super) struct Elements<'d> {
-    entries: &'d [Entry<'d>],
+    document: &'d Document<'d>,
     at: usize,
     end: usize,
     len: usize,
@@ -444,8 +480,9 @@ impl<'d> Iterator for Elements<'d> {
     fn next(&mut self) -> Option<Place<'d>> {
         let at = self.at;
         (at < self.end).then(|| {
-            self.at = end(self.entries, at);
-            Place { entries: self.entries, at }
+            self.document.fuel.take(1);
+            self.at = end(&self.document.entries, at);
+            Place { document: self.document, at }
         })
     }
 }

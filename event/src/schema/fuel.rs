@@ -1,0 +1,62 @@
+//! What a validator may do with one event.
+//!
+//! A validator is a library's, and cannot be interrupted. But whatever it does with an event, it does through the values that it is
+//! given to look at ([`super::document`]): each look takes fuel, and where none is left, it is left by unwinding. Its own state
+//! goes with it, and nothing of it is shared.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+/// Looks at values for a verdict. An ordinary event takes some hundreds; one of 1 MiB with ten rules for each of 100,000 values
+/// some millions. All of it is about a second.
+pub(super) const VERDICT: u64 = 50_000_000;
+/// Looks for saying what is wrong, which goes by other ways through the schema: it remembers nothing.
+pub(super) const REASONS: u64 = 5_000_000;
+/// What a copy of a value costs beside its looks: each reason has one, whether or not it is told.
+pub(super) const COPY: u64 = 50;
+/// Bytes of a string whose copy is as much as a look: they take memory.
+pub(super) const COPIED_BYTES: usize = 16;
+/// Bytes of a string that are as much as a look.
+pub(super) const BYTES: usize = 64;
+
+/// What is left.
+#[derive(Debug)]
+pub(super) struct Fuel(Cell<u64>);
+
+/// There is none left.
+struct Out;
+
+impl Fuel {
+    /// So much of it.
+    pub(super) fn new(fuel: u64) -> Self {
+        Self(Cell::new(fuel))
+    }
+
+    /// Takes some.
+    ///
+    /// # Panics
+    /// It unwinds where there is not enough, up to [`Fuel::run`].
+    #[inline]
+    pub(super) fn take(&self, fuel: u64) {
+        match self.0.get().checked_sub(fuel) {
+            Some(left) => self.0.set(left),
+            None => resume_unwind(Box::new(Out)), // no hook is called for it
+        }
+    }
+
+    /// Takes what a string costs to go through.
+    #[inline]
+    pub(super) fn take_for(&self, text: &str) {
+        self.take((text.len() / BYTES) as u64);
+    }
+
+    /// Does something with so much fuel; none where it was not enough.
+    pub(super) fn run<T>(&self, fuel: u64, something: impl FnOnce() -> T) -> Option<T> {
+        self.0.set(fuel);
+        match catch_unwind(AssertUnwindSafe(something)) {
+            Ok(done) => Some(done),
+            Err(reason) if reason.is::<Out>() => None,
+            Err(reason) => resume_unwind(reason),
+        }
+    }
+}
