@@ -63,7 +63,7 @@ fn a_processor_whose_transactions_could_last_longer_than_kafka_lets_them_does_no
     let last = said.lines().last().unwrap_or_default();
     assert!(last.contains("--call-ms-max 30000") && last.contains("JOBICO_KAFKA_TRANSACTION_TIMEOUT_MS="), "{said}");
 
-    let mut system = System::new(On::Kafka).with_env("JOBICO_KAFKA_TRANSACTION_TIMEOUT_MS", "90000");
+    let mut system = System::new(On::Kafka).with_env("JOBICO_KAFKA_TRANSACTION_TIMEOUT_MS", "100000");
     system.start_dev(&["--call-ms-max", "30000"]);
     system.deploy(&Job::new("job").event("e", "q", "echo"));
     system.client.send("e", &[serde_json::json!({"n": 1})]);

@@ -51,7 +51,7 @@ fn a_zombie_that_wakes_with_its_offsets_sent_commits_before_another_reads_them()
 #[test]
 fn a_zombie_that_wakes_when_the_broker_has_ended_its_transaction_commits_none_of_it() {
     // Longer than a session, and than a batch may take; the broker looks every ten seconds.
-    let system = System::new(On::Kafka).with_env("JOBICO_KAFKA_TRANSACTION_TIMEOUT_MS", "8000");
+    let system = System::new(On::Kafka).with_env("JOBICO_KAFKA_TRANSACTION_TIMEOUT_MS", "9000");
     let mut scene = stopped_at(OFFSETS, system);
     scene.start("second");
     // The pending offsets are gone, and with them the outcomes of the zombie's batch.
