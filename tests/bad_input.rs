@@ -81,7 +81,7 @@ fn the_registry_and_the_recorder_name_what_is_wrong_with_a_request() {
     upload(&schemas, b"\"\xff\"").problem(422);
     upload(&schemas, &b"x".repeat(10 * MEGABYTE)).problem(413);
     let endless = upload(&schemas, endless_schema().as_bytes());
-    assert!(endless.problem(422).contains("schema") && endless.body.contains("10000 times"), "{endless:?}");
+    assert!(endless.problem(422).contains("asked of one value"), "{endless:?}");
     upload("/v1/tenants/a.b/schemas/s.json", b"{}").problem(400);
     upload("/v1/tenants/jobico/schemas/s.json", b"{}").problem(400);
     let functions = format!("/v1/tenants/{tenant}/functions/f.wasm");
