@@ -234,8 +234,8 @@ impl Mover {
     fn go_on(&self, takeover: &mut Takeover, snapshot: &Snapshot, wait: Duration) -> Result<bool, Error> {
         takeover.member.gather(&mut takeover.batch, &GATHER, wait)?;
         // Nothing more of what it has been given: the next gathering waits for what is missing.
-        let assigned = takeover.member.take_assigned();
-        takeover.member.pause(&assigned)?;
+        let new = takeover.member.take_assigned();
+        takeover.member.pause(&new)?;
         takeover.left.retain(|at| self.is_ours(at, snapshot));
         let mut assigned = takeover.member.assignment();
         assigned.retain(|at| takeover.topics.contains(&*at.topic) && self.is_ours(at, snapshot));

@@ -8,7 +8,7 @@
 //! It is counted as if every branch were taken, and too high rather than too low: a reference of which it cannot be said where it
 //! leads counts for all places where it may.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
@@ -74,20 +74,9 @@ pub(super) enum TooMuch {
 /// # Errors
 /// It is [`TooMuch`].
 pub(super) fn check(schema: &Value) -> Result<(), TooMuch> {
-    let mut count = Count { places: Places::of(schema), known: HashMap::new(), patterns: 0 };
-    let (mut seen, mut ahead) = (HashSet::new(), vec![schema]);
-    while let Some(schema) = ahead.pop() {
-        if !seen.insert(std::ptr::from_ref(schema)) {
-            continue;
-        }
+    let mut count = Count { places: Places::of(schema), known: HashMap::new(), ahead: vec![schema], patterns: 0 };
+    while let Some(schema) = count.ahead.pop() {
         count.of(schema, 1)?;
-        let Value::Object(keywords) = schema else { continue };
-        let edges = count.of_same_value(keywords)?;
-        ahead.extend(edges.into_iter().map(|edge| edge.schema).chain(below(keywords)));
-        count.patterns += patterns(keywords);
-        if count.patterns > PATTERNS_MAX {
-            return Err(TooMuch::Patterns);
-        }
     }
     Ok(())
 }
@@ -103,6 +92,8 @@ struct Count<'s> {
     places: Places<'s>,
     /// By the schema's place in memory; none while it is being counted.
     known: HashMap<*const Value, Option<Effort>>,
+    /// Asked of values below, and to be counted by themselves.
+    ahead: Vec<&'s Value>,
     patterns: usize,
 }
 
@@ -124,6 +115,11 @@ impl<'s> Count<'s> {
             return Err(TooMuch::Nesting);
         }
         self.known.insert(schema, None);
+        self.ahead.extend(below(keywords));
+        self.patterns += patterns(keywords);
+        if self.patterns > PATTERNS_MAX {
+            return Err(TooMuch::Patterns);
+        }
         let mut all = ONE;
         for edge in self.of_same_value(keywords)? {
             if let (Some(None), Some(reference)) = (self.known.get(&std::ptr::from_ref(edge.schema)), edge.reference) {
