@@ -312,6 +312,9 @@ fn unknown_event(queue: &QueueView, named: Option<&str>) -> Cause {
 
 fn invalid(violations: &[Violation]) -> Cause {
     let list: Vec<String> = violations.iter().map(ToString::to_string).collect();
-    let code = if violations.iter().any(|violation| violation.keyword == "json") { "json" } else { "schema" };
+    // No rule of the schema is broken where it is no JSON, or too much of it.
+    let others = ["json", "work"];
+    let code = others.into_iter().find(|other| violations.iter().any(|violation| violation.keyword == *other));
+    let code = code.unwrap_or("schema");
     Cause { stage: Stage::Validate, code, message: list.join("; ").into() }
 }

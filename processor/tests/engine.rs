@@ -88,9 +88,10 @@ async fn every_event_has_exactly_one_outcome_in_the_order_of_its_partition(on: O
 
 async fn a_dead_letter_keeps_the_events_bytes_and_says_why(on: On) {
     let mut world = World::new(on).await;
-    let pin = world.schema(r#"{"type":"object","required":["name"]}"#);
+    let pin = world.schema(r#"{"type":"object","required":["name"],"properties":{"tag":{"pattern":"(?=.*b)c"}}}"#);
     world.job("e", "q", "echo.wat").await.schema = Some(pin);
     let _processor = world.process("0", 1).await;
+    let long = format!(r#"{{"name":1,"tag":"{}"}}"#, "a".repeat(200_000));
     let spelling = r#"{ "nome" : 1.0 }"#;
     world
         .send(
@@ -99,13 +100,14 @@ async fn a_dead_letter_keeps_the_events_bytes_and_says_why(on: On) {
                 (spelling, &[("x-mine", "kept"), ("ce_id", "id-1")][..]),
                 ("{", &[][..]),
                 ("{\"name\":1}", &[("ce_type", "other")][..]),
+                (&long, &[][..]),
             ],
         )
         .await;
-    let mut dead = world.dead(3).await;
+    let mut dead = world.dead(4).await;
     dead.sort_by_key(|record| record.header("jobico-error-code").to_owned());
     let codes: Vec<_> = dead.iter().map(|record| record.header("jobico-error-code")).collect();
-    assert_eq!(codes, ["json", "schema", "unknown_event"]);
+    assert_eq!(codes, ["json", "schema", "unknown_event", "work"]);
     let schema = &dead[1];
     assert_eq!(
         (schema.value.as_deref(), schema.header("x-mine"), schema.header("jobico-event")),

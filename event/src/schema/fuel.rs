@@ -7,6 +7,8 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use super::matching::Matching;
+
 /// Looks at values for a verdict. An ordinary event takes some hundreds; one of 1 MiB with ten rules for each of 100,000 values
 /// some millions. All of it is about a second.
 pub(super) const VERDICT: u64 = 50_000_000;
@@ -21,15 +23,18 @@ pub(super) const BYTES: usize = 64;
 
 /// What is left.
 #[derive(Debug)]
-pub(super) struct Fuel(Cell<u64>);
+pub(super) struct Fuel {
+    left: Cell<u64>,
+    matching: Cell<Matching>,
+}
 
 /// There is none left.
 struct Out;
 
 impl Fuel {
-    /// So much of it.
-    pub(super) fn new(fuel: u64) -> Self {
-        Self(Cell::new(fuel))
+    /// As much as one likes.
+    pub(super) fn plenty() -> Self {
+        Self { left: Cell::new(u64::MAX), matching: Cell::default() }
     }
 
     /// Takes some.
@@ -38,21 +43,28 @@ impl Fuel {
     /// It unwinds where there is not enough, up to [`Fuel::run`].
     #[inline]
     pub(super) fn take(&self, fuel: u64) {
-        match self.0.get().checked_sub(fuel) {
-            Some(left) => self.0.set(left),
+        match self.left.get().checked_sub(fuel) {
+            Some(left) => self.left.set(left),
             None => resume_unwind(Box::new(Out)), // no hook is called for it
         }
     }
 
-    /// Takes what a string costs to go through.
+    /// Takes what a string costs to go through, and to match.
     #[inline]
     pub(super) fn take_for(&self, text: &str) {
-        self.take((text.len() / BYTES) as u64);
+        self.take(((text.len() / BYTES) as u64).saturating_add(self.matching.get().of_string(text.len())));
+    }
+
+    /// Takes what a name costs to match.
+    #[inline]
+    pub(super) fn take_for_name(&self, name: &str) {
+        self.take(self.matching.get().of_name(name.len()));
     }
 
     /// Does something with so much fuel; none where it was not enough.
-    pub(super) fn run<T>(&self, fuel: u64, something: impl FnOnce() -> T) -> Option<T> {
-        self.0.set(fuel);
+    pub(super) fn run<T>(&self, fuel: u64, matching: Matching, something: impl FnOnce() -> T) -> Option<T> {
+        self.left.set(fuel);
+        self.matching.set(matching);
         match catch_unwind(AssertUnwindSafe(something)) {
             Ok(done) => Some(done),
             Err(reason) if reason.is::<Out>() => None,

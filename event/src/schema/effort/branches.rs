@@ -1,0 +1,72 @@
+//! What is made to ask no more branches of `anyOf` and `oneOf` than can be valid.
+//!
+//! Branches that each require one of a property's values are told apart by it: the compiler looks in each of them for each name,
+//! and keeps for each value the branches that may have it.
+
+use serde_json::{Map, Value};
+
+use super::TooMuch;
+use super::keywords::elements;
+
+/// Branches times names and values that they may be told apart by; it is about as many numbers in memory.
+pub(super) const CHOICES_MAX: usize = 10_000_000;
+/// Fewer are asked one after the other.
+const BRANCHES_MIN: usize = 3;
+
+/// Whether the branches in `schemas` can be told apart.
+///
+/// # Errors
+/// [`TooMuch::Choices`]
+pub(super) fn check(schemas: &[&Map<String, Value>]) -> Result<(), TooMuch> {
+    let branches: usize = schemas.iter().map(|schema| branches(schema)).sum();
+    let by: usize = schemas.iter().map(|schema| names_and_values(schema)).sum();
+    // Where there are branches that must not have a value, each is looked for among them.
+    let not = schemas.iter().filter(|schema| schema.contains_key("not")).count();
+    let seldom = not.saturating_sub(100).max(1);
+    if branches.saturating_mul(by).saturating_mul(seldom) > CHOICES_MAX { Err(TooMuch::Choices) } else { Ok(()) }
+}
+
+fn branches(schema: &Map<String, Value>) -> usize {
+    let lists = ["anyOf", "oneOf"].iter().filter_map(|name| schema.get(*name));
+    lists.map(|list| elements(list).count()).filter(|count| *count >= BRANCHES_MIN).sum()
+}
+
+fn names_and_values(schema: &Map<String, Value>) -> usize {
+    let listed = ["enum", "required"].iter().filter_map(|name| schema.get(*name)?.as_array()).map(Vec::len);
+    let properties = schema.get("properties").and_then(Value::as_object).map_or(0, Map::len);
+    listed.sum::<usize>() + properties + usize::from(schema.contains_key("const"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check_one(schema: &Value) -> Result<(), TooMuch> {
+        let mut schemas = vec![schema.as_object().unwrap()];
+        schemas.extend(elements(&schema["oneOf"]).filter_map(Value::as_object));
+        check(&schemas)
+    }
+
+    #[test]
+    fn many_branches_with_many_values_are_refused() {
+        let union = |branches: usize, values: usize| {
+            let values: Vec<usize> = (0..values).collect();
+            let mut all = vec![json!({"properties": {"a": {"const": 1}}}); branches];
+            all[0] = json!({"enum": values});
+            json!({"oneOf": all})
+        };
+        assert_eq!(check_one(&union(900, 9_000)), Ok(()));
+        assert_eq!(check_one(&union(3_000, 9_000)), Err(TooMuch::Choices));
+        assert_eq!(check_one(&union(2, 1_000_000)), Ok(()));
+    }
+
+    #[test]
+    fn branches_that_must_not_have_many_values_are_fewer() {
+        let mut all = vec![json!({"not": {"enum": [1]}}); 1_000];
+        assert_eq!(check_one(&json!({"oneOf": all})), Ok(()));
+        all.push(json!({"enum": (0..100).collect::<Vec<_>>()}));
+        assert_eq!(check_one(&json!({"oneOf": all})), Err(TooMuch::Choices));
+    }
+}

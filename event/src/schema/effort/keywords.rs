@@ -1,0 +1,71 @@
+//! The keywords that hold schemas, of all drafts, by what their schemas are asked of.
+
+use serde_json::{Map, Value};
+
+/// Whose schemas are asked of the same value.
+const SAME_VALUE_LISTS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
+const SAME_VALUE: [&str; 4] = ["not", "if", "then", "else"];
+const SAME_VALUE_MAPS: [&str; 2] = ["dependentSchemas", "dependencies"];
+/// Whose schemas are asked of values below.
+const BELOW: [&str; 8] = [
+    "additionalItems",
+    "additionalProperties",
+    "contains",
+    "items",
+    "propertyNames",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+    "contentSchema",
+];
+const BELOW_LISTS: [&str; 2] = ["items", "prefixItems"];
+const BELOW_MAPS: [&str; 2] = ["patternProperties", "properties"];
+/// References that lead where they say, and those that depend on how they were come to.
+const REFERENCE: &str = "$ref";
+const REFERENCES: [&str; 3] = [REFERENCE, "$dynamicRef", "$recursiveRef"];
+
+/// What a schema may be: an object of keywords, or true or false.
+type Keywords = Map<String, Value>;
+
+/// Schemas written into this one that are asked of the same value.
+pub(super) fn of_same_value(keywords: &Keywords) -> impl Iterator<Item = &Value> {
+    under(keywords, &SAME_VALUE, &SAME_VALUE_LISTS, &SAME_VALUE_MAPS)
+}
+
+/// Schemas written into this one that are asked of what is in the value.
+pub(super) fn below(keywords: &Keywords) -> impl Iterator<Item = &Value> {
+    under(keywords, &BELOW, &BELOW_LISTS, &BELOW_MAPS)
+}
+
+fn under<'s>(
+    keywords: &'s Keywords,
+    single: &'static [&str],
+    lists: &'static [&str],
+    maps: &'static [&str],
+) -> impl Iterator<Item = &'s Value> {
+    let of = |names: &'static [&str]| names.iter().filter_map(|name| keywords.get(*name));
+    of(single).chain(of(lists).flat_map(elements)).chain(of(maps).flat_map(members))
+}
+
+/// Its references, and whether each leads where it says.
+pub(super) fn references(keywords: &Keywords) -> impl Iterator<Item = (&str, bool)> {
+    REFERENCES.into_iter().filter_map(|name| Some((keywords.get(name)?.as_str()?, name == REFERENCE)))
+}
+
+/// The patterns that it has strings and names matched with.
+pub(super) fn patterns(keywords: &Keywords) -> impl Iterator<Item = &str> {
+    let of_strings = keywords.get("pattern").and_then(Value::as_str);
+    of_strings.into_iter().chain(patterns_of_names(keywords))
+}
+
+/// Those for names.
+pub(super) fn patterns_of_names(keywords: &Keywords) -> impl Iterator<Item = &str> {
+    keywords.get("patternProperties").and_then(Value::as_object).into_iter().flat_map(Map::keys).map(String::as_str)
+}
+
+pub(super) fn elements(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+pub(super) fn members(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_object().into_iter().flat_map(Map::values)
+}
