@@ -228,8 +228,11 @@ impl<'d> Node<'d, Text> for Place<'d> {
         if most < min || fewest > max {
             return Some(false);
         }
-        self.document.fuel.take_for(text);
-        Some((min <= fewest && most <= max) || (min..=max).contains(&(text.chars().count() as u64)))
+        if min <= fewest && most <= max {
+            return Some(true);
+        }
+        self.document.fuel.take((text.len() / fuel::BYTES) as u64);
+        Some((min..=max).contains(&(text.chars().count() as u64)))
     }
 
     fn equals_value(&self, expected: &Value) -> bool {

@@ -14,10 +14,10 @@ use super::effort::Patterns;
 /// Steps of matching one string against a pattern that looks around or back; a string that takes more does not match. All other
 /// patterns are matched in one go.
 const BACKTRACKING_MAX: usize = 100_000;
-/// Memory of a compiled pattern. Those that people write for ids, dates, addresses take the first, a class of Unicode the second.
-const PROGRAM_BYTES: [usize; 3] = [4 << 10, 64 << 10, 1 << 20];
+/// Memory of a compiled pattern. Those that people write for ids, dates, addresses take the first, a class of Unicode the third.
+const PROGRAM_BYTES: [usize; 5] = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20];
 /// Memory of all of them.
-const PROGRAMS_BYTES_MAX: usize = 32 << 20;
+const PROGRAMS_BYTES_MAX: usize = 64 << 20;
 /// What may be remembered while strings are matched with all of them, by each thread.
 const REMEMBERED_BYTES_MAX: usize = 64 << 20;
 /// The same for one pattern, at most.

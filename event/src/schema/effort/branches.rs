@@ -28,7 +28,13 @@ pub(super) fn check(schemas: &[&Map<String, Value>]) -> Result<(), TooMuch> {
 
 fn branches(schema: &Map<String, Value>) -> usize {
     let lists = ["anyOf", "oneOf"].iter().filter_map(|name| schema.get(*name));
-    lists.map(|list| elements(list).count()).filter(|count| *count >= BRANCHES_MIN).sum()
+    let lists = lists.filter(|list| elements(list).count() >= BRANCHES_MIN);
+    lists.flat_map(elements).filter(|branch| is_looked_into(branch)).count()
+}
+
+/// Whether a branch may have names: `{"type": "null"}` has none.
+fn is_looked_into(branch: &Value) -> bool {
+    ["$ref", "allOf", "properties", "required"].iter().any(|keyword| branch.get(*keyword).is_some())
 }
 
 fn names_and_values(schema: &Map<String, Value>) -> usize {
@@ -60,11 +66,13 @@ mod tests {
         assert_eq!(check_one(&union(900, 9_000)), Ok(()));
         assert_eq!(check_one(&union(3_000, 9_000)), Err(TooMuch::Choices));
         assert_eq!(check_one(&union(2, 1_000_000)), Ok(()));
+        let nullable = json!({"oneOf": vec![json!({"type": "null"}); 5_000], "enum": (0..9_000).collect::<Vec<_>>()});
+        assert_eq!(check_one(&nullable), Ok(()));
     }
 
     #[test]
     fn branches_that_must_not_have_many_values_are_fewer() {
-        let mut all = vec![json!({"not": {"enum": [1]}}); 1_000];
+        let mut all = vec![json!({"required": [], "not": {"enum": []}}); 1_000];
         assert_eq!(check_one(&json!({"oneOf": all})), Ok(()));
         all.push(json!({"enum": (0..100).collect::<Vec<_>>()}));
         assert_eq!(check_one(&json!({"oneOf": all})), Err(TooMuch::Choices));
