@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use self::document::Document;
+use self::fuel::Prices;
 use self::matching::Compiled;
 
 /// How many violations of one event are reported; the rest adds nothing for the reader.
@@ -93,7 +94,7 @@ impl Schema {
         let refused = |pointer: String, message: String| SchemaError::Schema { pointer, message };
         // First: what is too deep for the validator is too deep for its compiler.
         let patterns = effort::check(&value).map_err(|error| refused(String::new(), error.to_string()))?;
-        let compiled = matching::compile(&value, &patterns)
+        let compiled = matching::compile(&value, text.len(), &patterns)
             .map_err(|error| refused(error.instance_path().to_string(), error.to_string()))?;
         Ok(Self(Some(Arc::new(compiled))))
     }
@@ -142,7 +143,9 @@ impl Schema {
             }]
         })?;
         let Some(schema) = &self.0 else { return Ok(ValidEvent(bytes)) };
-        match document.look(fuel::VERDICT, schema.verdict, |event| schema.validator.is_valid(event)) {
+        match document.look(fuel::VERDICT, Prices { matching: schema.verdict, ..Prices::default() }, |event| {
+            schema.validator.is_valid(event)
+        }) {
             Some(true) => Ok(ValidEvent(bytes)),
             Some(false) => Err(violations(schema, &document)),
             None => Err(vec![too_much_work(
@@ -162,8 +165,11 @@ fn violations(schema: &Compiled, document: &Document<'_>) -> Vec<Violation> {
         };
         errors.map(violation).collect()
     };
+    // Each reason has its path, and may have text of the schema: all are made before the first is told.
+    let quoted = (document.longest_path() + schema.bytes) / fuel::COPIED_BYTES;
+    let prices = Prices { matching: schema.reasons, copy: fuel::COPY + quoted as u64 };
     document
-        .look(fuel::REASONS, schema.reasons, all)
+        .look(fuel::REASONS, prices, all)
         .unwrap_or_else(|| vec![too_much_work("it is not valid, and there are too many reasons to name them")])
 }
 

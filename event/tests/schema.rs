@@ -34,6 +34,11 @@ fn no_schema_makes_an_event_take_for_ever() {
     refused(json!({"items": {"minimum": 1}}), &format!("[{}0]", "0,".repeat(200_000)));
     let text = format!("[\"{}\"]", "x".repeat(500_000));
     refused(json!({"allOf": vec![json!({"maxLength": 1, "pattern": "y"}); 900]}), &text[1..text.len() - 1]);
+    // Tells where with a long way each, or with a long word of the schema.
+    let below = json!({"additionalProperties": {"items": {"minimum": 1}}});
+    refused(below, &format!(r#"{{"{}":[{}0]}}"#, "x".repeat(500_000), "0,".repeat(20_000)));
+    let word = json!({"items": {"required": ["x".repeat(500_000)]}});
+    refused(word, &format!("[{}{{}}]", "{},".repeat(20_000)));
     // Matches a long string with a large program, or many names with many, or tries at each place of it.
     refused(json!({"pattern": "[ab]*a[ab]{2000}c"}), &text[1..text.len() - 1]);
     refused(json!({"pattern": "(?=.*b)c"}), &text[1..text.len() - 1]);

@@ -18,8 +18,7 @@ use jsonschema::types::JsonType;
 use serde_json::{Map, Number, Value};
 
 use self::read::read;
-use super::fuel::{self, Fuel};
-use super::matching::Matching;
+use super::fuel::{self, Fuel, Prices};
 
 /// The representation, for `jsonschema`.
 pub(super) struct Text;
@@ -75,14 +74,19 @@ impl<'t> Document<'t> {
         Place { document: self, at: 0 }
     }
 
+    /// The bytes of the longest way to a value, its names together.
+    pub(super) fn longest_path(&self) -> usize {
+        self.look(u64::MAX, Prices::default(), |root| root.longest_path()).unwrap_or_default()
+    }
+
     /// Does something with the whole of it that may look at its values so often; none where that was not enough.
     pub(super) fn look<'d, T>(
         &'d self,
         fuel: u64,
-        matching: Matching,
+        prices: Prices,
         something: impl FnOnce(Place<'d>) -> T,
     ) -> Option<T> {
-        self.fuel.run(fuel, matching, || something(self.root()))
+        self.fuel.run(fuel, prices, || something(self.root()))
     }
 }
 
@@ -116,6 +120,13 @@ impl<'d> Place<'d> {
         &self.document.entries[self.at]
     }
 
+    /// The bytes of the longest way from here to a value.
+    fn longest_path(&self) -> usize {
+        let elements = self.as_array().into_iter().flatten().map(|element| element.longest_path());
+        let members = self.as_object().into_iter().flat_map(|object| object.members());
+        elements.chain(members.map(|(name, value)| name.len() + value.longest_path())).max().unwrap_or_default()
+    }
+
     /// All of it, as serde_json has it.
     fn copy(&self) -> Value {
         match self.entry() {
@@ -131,7 +142,11 @@ impl<'d> Place<'d> {
             }
             Entry::Object { .. } => {
                 let members = self.as_object().into_iter().flatten();
-                Value::Object(Map::from_iter(members.map(|(name, value)| (name.to_owned(), value.copy()))))
+                let copied = |(name, value): (&str, Self)| {
+                    self.document.fuel.take((name.len() / fuel::COPIED_BYTES) as u64);
+                    (name.to_owned(), value.copy())
+                };
+                Value::Object(Map::from_iter(members.map(copied)))
             }
         }
     }
@@ -240,7 +255,7 @@ impl<'d> Node<'d, Text> for Place<'d> {
     }
 
     fn to_value(&self) -> Cow<'d, Value> {
-        self.document.fuel.take(fuel::COPY);
+        self.document.fuel.take_for_copy();
         Cow::Owned(self.copy())
     }
 

@@ -21,11 +21,26 @@ pub(super) const COPIED_BYTES: usize = 16;
 /// Bytes of a string that are as much as a look.
 pub(super) const BYTES: usize = 64;
 
+impl Default for Prices {
+    fn default() -> Self {
+        Self { matching: Matching::default(), copy: COPY }
+    }
+}
+
 /// What is left.
 #[derive(Debug)]
 pub(super) struct Fuel {
     left: Cell<u64>,
-    matching: Cell<Matching>,
+    prices: Cell<Prices>,
+}
+
+/// What looks cost that are more than one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Prices {
+    /// Strings that may be matched with patterns.
+    pub(super) matching: Matching,
+    /// A copy of a value, beside its looks.
+    pub(super) copy: u64,
 }
 
 /// There is none left.
@@ -34,7 +49,7 @@ struct Out;
 impl Fuel {
     /// As much as one likes.
     pub(super) fn plenty() -> Self {
-        Self { left: Cell::new(u64::MAX), matching: Cell::default() }
+        Self { left: Cell::new(u64::MAX), prices: Cell::default() }
     }
 
     /// Takes some.
@@ -52,19 +67,24 @@ impl Fuel {
     /// Takes what a string costs to go through, and to match.
     #[inline]
     pub(super) fn take_for(&self, text: &str) {
-        self.take(((text.len() / BYTES) as u64).saturating_add(self.matching.get().of_string(text.len())));
+        self.take(((text.len() / BYTES) as u64).saturating_add(self.prices.get().matching.of_string(text.len())));
     }
 
     /// Takes what a name costs to match.
     #[inline]
     pub(super) fn take_for_name(&self, name: &str) {
-        self.take(self.matching.get().of_name(name.len()));
+        self.take(self.prices.get().matching.of_name(name.len()));
+    }
+
+    /// Takes what a copy costs beside its looks.
+    pub(super) fn take_for_copy(&self) {
+        self.take(self.prices.get().copy);
     }
 
     /// Does something with so much fuel; none where it was not enough.
-    pub(super) fn run<T>(&self, fuel: u64, matching: Matching, something: impl FnOnce() -> T) -> Option<T> {
+    pub(super) fn run<T>(&self, fuel: u64, prices: Prices, something: impl FnOnce() -> T) -> Option<T> {
         self.left.set(fuel);
-        self.matching.set(matching);
+        self.prices.set(prices);
         match catch_unwind(AssertUnwindSafe(something)) {
             Ok(done) => Some(done),
             Err(reason) if reason.is::<Out>() => None,

@@ -56,15 +56,21 @@ pub(super) struct Compiled {
     pub(super) validator: Validator<Text>,
     /// For the verdict.
     pub(super) verdict: Matching,
+    /// Bytes of the schema, which reasons may quote.
+    pub(super) bytes: usize,
     /// For saying what is wrong: a name is matched with all of its schema's patterns at once then.
     pub(super) reasons: Matching,
 }
 
-/// Compiles a schema that has these patterns.
+/// Compiles a schema that has so many bytes and these patterns.
 ///
 /// # Errors
 /// The library's own, also where a pattern is none, or too large.
-pub(super) fn compile<'s>(schema: &'s Value, patterns: &Patterns) -> Result<Compiled, ValidationError<'s>> {
+pub(super) fn compile<'s>(
+    schema: &'s Value,
+    bytes: usize,
+    patterns: &Patterns,
+) -> Result<Compiled, ValidationError<'s>> {
     let fits = |bytes: &&usize| patterns.count.saturating_mul(**bytes) <= PROGRAMS_BYTES_MAX;
     let mut limits = PROGRAM_BYTES.iter().take_while(fits).peekable();
     loop {
@@ -82,6 +88,7 @@ pub(super) fn compile<'s>(schema: &'s Value, patterns: &Patterns) -> Result<Comp
                 };
                 return Ok(Compiled {
                     validator,
+                    bytes,
                     verdict: matching(patterns.of_names_at_once),
                     reasons: matching(patterns.of_names),
                 });

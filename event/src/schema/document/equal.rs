@@ -113,6 +113,7 @@ mod tests {
 
     use super::super::Document;
     use super::*;
+    use crate::schema::fuel::Prices;
 
     /// Of each group all are equal, and to none of another group.
     fn groups() -> Vec<Vec<String>> {
@@ -200,6 +201,6 @@ mod tests {
         let text = serde_json::to_string(&trees).unwrap();
         let document = Document::parse(text.as_bytes()).unwrap();
         let unique = |place: Place<'_>| place.as_array().unwrap().is_unique();
-        assert_eq!(document.look(5_000_000, Default::default(), unique), Some(true));
+        assert_eq!(document.look(5_000_000, Prices::default(), unique), Some(true));
     }
 }
