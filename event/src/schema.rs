@@ -143,9 +143,7 @@ impl Schema {
             }]
         })?;
         let Some(schema) = &self.0 else { return Ok(ValidEvent(bytes)) };
-        match document.look(fuel::VERDICT, Prices { matching: schema.verdict, ..Prices::default() }, |event| {
-            schema.validator.is_valid(event)
-        }) {
+        match document.look(fuel::VERDICT, schema.verdict, |event| schema.validator.is_valid(event)) {
             Some(true) => Ok(ValidEvent(bytes)),
             Some(false) => Err(violations(schema, &document)),
             None => Err(vec![too_much_work(
@@ -165,9 +163,9 @@ fn violations(schema: &Compiled, document: &Document<'_>) -> Vec<Violation> {
         };
         errors.map(violation).collect()
     };
-    // Each reason has its path, and may have text of the schema: all are made before the first is told.
-    let quoted = (document.longest_path() + schema.bytes) / fuel::COPIED_BYTES;
-    let prices = Prices { matching: schema.reasons, copy: fuel::COPY + quoted as u64 };
+    // All reasons are made before the first is told, and each has its path.
+    let path = document.longest_path().div_ceil(fuel::COPIED_BYTES) as u64;
+    let prices = Prices { copy: schema.reasons.copy + path, ..schema.reasons };
     document
         .look(fuel::REASONS, prices, all)
         .unwrap_or_else(|| vec![too_much_work("it is not valid, and there are too many reasons to name them")])

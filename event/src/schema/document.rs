@@ -18,7 +18,7 @@ use jsonschema::types::JsonType;
 use serde_json::{Map, Number, Value};
 
 use self::read::read;
-use super::fuel::{self, Fuel, Prices};
+use super::fuel::{Fuel, Prices};
 
 /// The representation, for `jsonschema`.
 pub(super) struct Text;
@@ -122,9 +122,19 @@ impl<'d> Place<'d> {
 
     /// The bytes of the longest way from here to a value.
     fn longest_path(&self) -> usize {
-        let elements = self.as_array().into_iter().flatten().map(|element| element.longest_path());
-        let members = self.as_object().into_iter().flat_map(|object| object.members());
-        elements.chain(members.map(|(name, value)| name.len() + value.longest_path())).max().unwrap_or_default()
+        let elements = self.elements().map(|element| element.longest_path());
+        let members = self.members().map(|(name, value)| name.len() + value.longest_path());
+        elements.chain(members).max().unwrap_or_default()
+    }
+
+    /// What is in it, if it is an array.
+    fn elements(&self) -> impl Iterator<Item = Place<'d>> + use<'d> {
+        self.as_array().into_iter().flatten()
+    }
+
+    /// What is in it, if it is an object.
+    fn members(&self) -> impl Iterator<Item = (&'d str, Place<'d>)> + use<'d> {
+        self.as_object().into_iter().flatten()
     }
 
     /// All of it, as serde_json has it.
@@ -134,19 +144,16 @@ impl<'d> Place<'d> {
             Entry::Bool(value) => Value::Bool(*value),
             Entry::Number(number) => Value::Number(number.clone()),
             Entry::String(text) => {
-                self.document.fuel.take((text.len() / fuel::COPIED_BYTES) as u64);
+                self.document.fuel.take_to_copy_string(text);
                 Value::String(text.as_ref().to_owned())
             }
-            Entry::Array { .. } => {
-                Value::Array(self.as_array().into_iter().flatten().map(|element| element.copy()).collect())
-            }
+            Entry::Array { .. } => Value::Array(self.elements().map(|element| element.copy()).collect()),
             Entry::Object { .. } => {
-                let members = self.as_object().into_iter().flatten();
                 let copied = |(name, value): (&str, Self)| {
-                    self.document.fuel.take((name.len() / fuel::COPIED_BYTES) as u64);
+                    self.document.fuel.take_to_copy_string(name);
                     (name.to_owned(), value.copy())
                 };
-                Value::Object(Map::from_iter(members.map(copied)))
+                Value::Object(Map::from_iter(self.members().map(copied)))
             }
         }
     }
@@ -200,7 +207,7 @@ impl<'d> Node<'d, Text> for Place<'d> {
     fn as_string(&self) -> Option<Cow<'d, str>> {
         match self.entry() {
             Entry::String(text) => {
-                self.document.fuel.take_for(text);
+                self.document.fuel.take_to_match(text);
                 Some(Cow::Borrowed(text))
             }
             _ => None,
@@ -246,7 +253,7 @@ impl<'d> Node<'d, Text> for Place<'d> {
         if min <= fewest && most <= max {
             return Some(true);
         }
-        self.document.fuel.take((text.len() / fuel::BYTES) as u64);
+        self.document.fuel.take_to_read(text);
         Some((min..=max).contains(&(text.chars().count() as u64)))
     }
 
@@ -255,7 +262,7 @@ impl<'d> Node<'d, Text> for Place<'d> {
     }
 
     fn to_value(&self) -> Cow<'d, Value> {
-        self.document.fuel.take_for_copy();
+        self.document.fuel.take_to_copy();
         Cow::Owned(self.copy())
     }
 
@@ -273,6 +280,20 @@ pub(super) struct Members<'d> {
     index: Option<&'d [usize]>,
 }
 
+impl<'d> Members<'d> {
+    /// The value of the member of this name.
+    fn named(&self, name: &str) -> Option<Place<'d>> {
+        match self.index {
+            Some(index) => {
+                self.document.fuel.take(1);
+                let nth = index.binary_search_by(|at| string(&self.document.entries[*at]).cmp(name)).ok()?;
+                Some(Place { document: self.document, at: index[nth] + 1 })
+            }
+            None => self.members().find(|(other, _)| *other == name).map(|(_, value)| value),
+        }
+    }
+}
+
 impl<'d> Object<'d, Text> for Members<'d> {
     type Node = Place<'d>;
     type MemberName = &'d str;
@@ -283,14 +304,7 @@ impl<'d> Object<'d, Text> for Members<'d> {
     }
 
     fn get(&self, key: &String) -> Option<Place<'d>> {
-        match self.index {
-            Some(index) => {
-                self.document.fuel.take(1);
-                let nth = index.binary_search_by(|at| string(&self.document.entries[*at]).cmp(key)).ok()?;
-                Some(Place { document: self.document, at: index[nth] + 1 })
-            }
-            None => self.members().find(|(name, _)| name == key).map(|(_, value)| value),
-        }
+        self.named(key)
     }
 
     fn members(&self) -> Self {
@@ -311,7 +325,7 @@ impl<'d> Iterator for Members<'d> {
             let (name, value) = (Place { document: self.document, at: self.at }, self.at + 1);
             self.at = end(&self.document.entries, value);
             if let Entry::String(name) = name.entry() {
-                self.document.fuel.take_for_name(name);
+                self.document.fuel.take_to_match_name(name);
                 return Some((name, Place { document: self.document, at: value }));
             }
         }

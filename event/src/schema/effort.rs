@@ -14,9 +14,11 @@ mod scopes;
 mod unevaluated;
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use self::keywords::Keywords;
 use self::places::Places;
 
 /// Different patterns of a schema.
@@ -55,7 +57,8 @@ pub(super) enum TooMuch {
     Unfolded,
     /// Resources lead to each other.
     #[error(
-        "its resources ($id) refer to each other in more than {} ways: let them refer to each other less often, or be one          ('#/$defs/...' instead of ids)",
+        "its resources ($id) refer to each other in more than {} ways: let them refer to each other less often, or be one \
+         ('#/$defs/...' instead of ids)",
         scopes::WAYS_MAX
     )]
     Ways,
@@ -78,7 +81,7 @@ pub(super) enum TooMuch {
 }
 
 /// The patterns of a schema.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Patterns {
     /// How many different ones.
     pub(super) count: usize,
@@ -87,7 +90,7 @@ pub(super) struct Patterns {
     /// The same where it is said what is wrong.
     pub(super) of_names: usize,
     /// Whether one may look around or back, which is matched by trying.
-    pub(super) look_around: bool,
+    pub(super) looks_around: bool,
 }
 
 /// What patterns a schema has that can be asked.
@@ -100,22 +103,33 @@ pub(super) fn check(schema: &Value) -> Result<Patterns, TooMuch> {
     branches::check(&schemas)?;
     scopes::check(schema, &places)?;
     unevaluated::check(&schemas, &places)?;
-    let different: HashSet<&str> = schemas.iter().flat_map(|schema| keywords::patterns(schema)).collect();
-    if different.len() > PATTERNS_MAX {
-        return Err(TooMuch::Patterns);
+    let patterns = Patterns::of(&schemas);
+    if patterns.count > PATTERNS_MAX { Err(TooMuch::Patterns) } else { Ok(patterns) }
+}
+
+impl Patterns {
+    fn of(schemas: &[&Keywords]) -> Self {
+        let different: HashSet<&str> = schemas.iter().flat_map(|schema| keywords::patterns(schema)).collect();
+        let of_names = |schema: &&Keywords| keywords::patterns_of_names(schema).count();
+        let all: usize = schemas.iter().map(of_names).sum();
+        // Those of several schemas may be put together for it.
+        let is_open = !schemas.iter().any(|schema| schema.contains_key("unevaluatedProperties"));
+        let closed = schemas.iter().filter(|schema| schema.contains_key("additionalProperties"));
+        let most = schemas.iter().map(of_names).max().unwrap_or_default();
+        Self {
+            count: different.len(),
+            of_names_at_once: if is_open { closed.map(of_names).max().unwrap_or(most.min(1)) } else { all },
+            of_names: if is_open { most } else { all },
+            looks_around: different.iter().any(|pattern| looks_around(pattern)),
+        }
     }
-    let of_names = |schema: &&Map<String, Value>| keywords::patterns_of_names(schema).count();
-    let all: usize = schemas.iter().map(of_names).sum();
-    // Those of several schemas may be put together for it.
-    let is_open = !schemas.iter().any(|schema| schema.contains_key("unevaluatedProperties"));
-    let closed = schemas.iter().filter(|schema| schema.contains_key("additionalProperties"));
-    let most = schemas.iter().map(of_names).max().unwrap_or_default();
-    Ok(Patterns {
-        count: different.len(),
-        of_names_at_once: if is_open { closed.map(of_names).max().unwrap_or(most.min(1)) } else { all },
-        of_names: if is_open { most } else { all },
-        look_around: different.iter().any(|pattern| looks_around(pattern)),
-    })
+}
+
+/// From one schema to the next, on a way that `way` tells so far: another number for each way.
+fn further(way: u64, schema: *const Keywords) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (way, schema).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Whether a pattern may look around or back (`(?=`, `(?<!`, `\1`, `\k<name>`); a few that do not are taken for one.
@@ -126,9 +140,17 @@ fn looks_around(pattern: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Map, json};
 
     use super::*;
+
+    /// So many schemas, each of which leads to the next one; `lead` says how.
+    pub(super) fn chain(count: usize, lead: impl Fn(String) -> Value) -> Value {
+        let next = |nth: usize| format!("#/$defs/a{}", nth + 1);
+        let mut schemas: Map<String, Value> = (0..count).map(|nth| (format!("a{nth}"), lead(next(nth)))).collect();
+        schemas.insert(format!("a{count}"), json!({}));
+        json!({"$ref": "#/$defs/a0", "$defs": schemas})
+    }
 
     #[test]
     fn what_people_write_is_taken() {

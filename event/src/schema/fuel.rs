@@ -2,7 +2,7 @@
 //!
 //! A validator is a library's, and cannot be interrupted. But whatever it does with an event, it does through the values that it is
 //! given to look at ([`super::document`]): each look takes fuel, and where none is left, it is left by unwinding. Its own state
-//! goes with it, and nothing of it is shared.
+//! goes with it; what it keeps for other events it keeps when it is whole ([`std::sync::OnceLock`]).
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -19,13 +19,7 @@ pub(super) const COPY: u64 = 50;
 /// Bytes of a string whose copy is as much as a look: they take memory.
 pub(super) const COPIED_BYTES: usize = 16;
 /// Bytes of a string that are as much as a look.
-pub(super) const BYTES: usize = 64;
-
-impl Default for Prices {
-    fn default() -> Self {
-        Self { matching: Matching::default(), copy: COPY }
-    }
-}
+const BYTES: usize = 64;
 
 /// What is left.
 #[derive(Debug)]
@@ -41,6 +35,12 @@ pub(super) struct Prices {
     pub(super) matching: Matching,
     /// A copy of a value, beside its looks.
     pub(super) copy: u64,
+}
+
+impl Default for Prices {
+    fn default() -> Self {
+        Self { matching: Matching::default(), copy: COPY }
+    }
 }
 
 /// There is none left.
@@ -64,21 +64,33 @@ impl Fuel {
         }
     }
 
+    /// Takes what a string costs to go through.
+    #[inline]
+    pub(super) fn take_to_read(&self, text: &str) {
+        self.take((text.len() / BYTES) as u64);
+    }
+
     /// Takes what a string costs to go through, and to match.
     #[inline]
-    pub(super) fn take_for(&self, text: &str) {
-        self.take(((text.len() / BYTES) as u64).saturating_add(self.prices.get().matching.of_string(text.len())));
+    pub(super) fn take_to_match(&self, text: &str) {
+        self.take_to_read(text);
+        self.take(self.prices.get().matching.of_string(text.len()));
     }
 
     /// Takes what a name costs to match.
     #[inline]
-    pub(super) fn take_for_name(&self, name: &str) {
+    pub(super) fn take_to_match_name(&self, name: &str) {
         self.take(self.prices.get().matching.of_name(name.len()));
     }
 
-    /// Takes what a copy costs beside its looks.
-    pub(super) fn take_for_copy(&self) {
+    /// Takes what a copy costs beside its looks and strings.
+    pub(super) fn take_to_copy(&self) {
         self.take(self.prices.get().copy);
+    }
+
+    /// Takes what a copy of a string costs, or of a name.
+    pub(super) fn take_to_copy_string(&self, text: &str) {
+        self.take((text.len() / COPIED_BYTES) as u64);
     }
 
     /// Does something with so much fuel; none where it was not enough.

@@ -10,12 +10,16 @@ use serde_json::Value;
 
 use super::document::Text;
 use super::effort::Patterns;
+use super::fuel::{self, Prices};
 
 /// Steps of matching one string against a pattern that looks around or back; a string that takes more does not match. All other
 /// patterns are matched in one go.
 const BACKTRACKING_MAX: usize = 100_000;
-/// Memory of a compiled pattern. Those that people write for ids, dates, addresses take the first, a class of Unicode the third.
-const PROGRAM_BYTES: [usize; 5] = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20];
+/// Memory of a compiled pattern: what is tried first, and times how much then. Those that people write for ids, dates, addresses take
+/// the first, a class of Unicode the third.
+const PROGRAM_BYTES_MIN: usize = 4 << 10;
+const PROGRAM_BYTES_STEP: usize = 4;
+const PROGRAM_BYTES_MAX: usize = 1 << 20;
 /// Memory of all of them.
 const PROGRAMS_BYTES_MAX: usize = 64 << 20;
 /// What may be remembered while strings are matched with all of them, by each thread.
@@ -51,15 +55,14 @@ impl Matching {
     }
 }
 
-/// A validator, and what it takes to match.
+/// A validator, and what it takes to look at values with it.
 pub(super) struct Compiled {
     pub(super) validator: Validator<Text>,
     /// For the verdict.
-    pub(super) verdict: Matching,
-    /// Bytes of the schema, which reasons may quote.
-    pub(super) bytes: usize,
-    /// For saying what is wrong: a name is matched with all of its schema's patterns at once then.
-    pub(super) reasons: Matching,
+    pub(super) verdict: Prices,
+    /// For saying what is wrong: a name is matched with all of its schema's patterns at once then, and a reason may have text of
+    /// the schema.
+    pub(super) reasons: Prices,
 }
 
 /// Compiles a schema that has so many bytes and these patterns.
@@ -71,30 +74,26 @@ pub(super) fn compile<'s>(
     bytes: usize,
     patterns: &Patterns,
 ) -> Result<Compiled, ValidationError<'s>> {
-    let fits = |bytes: &&usize| patterns.count.saturating_mul(**bytes) <= PROGRAMS_BYTES_MAX;
-    let mut limits = PROGRAM_BYTES.iter().take_while(fits).peekable();
-    loop {
-        let program_bytes = limits.next().copied().unwrap_or(PROGRAM_BYTES[0]);
-        let is_last = limits.peek().is_none();
+    let program_bytes_max = (PROGRAMS_BYTES_MAX / patterns.count.max(1)).min(PROGRAM_BYTES_MAX);
+    let mut program_bytes = PROGRAM_BYTES_MIN;
+    let validator = loop {
+        let larger = program_bytes * PROGRAM_BYTES_STEP;
         match build(schema, program_bytes, patterns.count) {
-            Err(error) if !is_last && is_of_pattern(&error) => {}
-            Err(error) => return Err(error),
-            Ok(validator) => {
-                let looks_per_byte = if patterns.count == 0 { 0 } else { program_bytes / PROGRAM_BYTES_PER_LOOK };
-                let matching = |patterns_of_names| Matching {
-                    looks_per_byte,
-                    patterns_of_names,
-                    looks_around: patterns.look_around,
-                };
-                return Ok(Compiled {
-                    validator,
-                    bytes,
-                    verdict: matching(patterns.of_names_at_once),
-                    reasons: matching(patterns.of_names),
-                });
-            }
+            Err(error) if larger <= program_bytes_max && is_of_pattern(&error) => program_bytes = larger,
+            built => break built?,
         }
-    }
+    };
+    let looks_per_byte = if patterns.count == 0 { 0 } else { program_bytes / PROGRAM_BYTES_PER_LOOK };
+    let matching =
+        |patterns_of_names| Matching { looks_per_byte, patterns_of_names, looks_around: patterns.looks_around };
+    Ok(Compiled {
+        validator,
+        verdict: Prices { matching: matching(patterns.of_names_at_once), copy: fuel::COPY },
+        reasons: Prices {
+            matching: matching(patterns.of_names),
+            copy: fuel::COPY + bytes.div_ceil(fuel::COPIED_BYTES) as u64,
+        },
+    })
 }
 
 fn build(schema: &Value, program_bytes: usize, patterns: usize) -> Result<Validator<Text>, ValidationError<'_>> {

@@ -3,7 +3,7 @@
 
 use std::hash::{BuildHasher, Hash, RandomState};
 
-use jsonschema::json::{Array, Node, Object, cmp};
+use jsonschema::json::{Node, cmp};
 use serde_json::{Number, Value};
 
 use super::{Entry, Place};
@@ -20,11 +20,11 @@ pub(super) fn to_value(place: Place<'_>, expected: &Value) -> bool {
         (Entry::String(text), Value::String(expected)) => text.as_ref() == expected,
         (Entry::Array { len, .. }, Value::Array(expected)) => {
             *len == expected.len()
-                && elements(place).zip(expected).all(|(element, expected)| to_value(element, expected))
+                && place.elements().zip(expected).all(|(element, expected)| to_value(element, expected))
         }
         (Entry::Object { len, .. }, Value::Object(expected)) => {
             let is_in = |(name, value): (&str, _)| expected.get(name).is_some_and(|expected| to_value(value, expected));
-            *len == expected.len() && members(place).all(is_in)
+            *len == expected.len() && place.members().all(is_in)
         }
         _ => false,
     }
@@ -41,10 +41,8 @@ pub(super) fn all_different<'d>(elements: impl Iterator<Item = Place<'d>>) -> bo
     let mut by_hash: Vec<(u64, Place<'d>)> =
         elements.into_iter().map(|element| (hash(element, &keys), element)).collect();
     by_hash.sort_unstable_by_key(|(hash, _)| *hash);
-    by_hash.chunk_by(|left, right| left.0 == right.0).all(|same| {
-        let same: Vec<_> = same.iter().map(|(_, element)| *element).collect();
-        are_different(&same)
-    })
+    let mut of_one_hash = by_hash.chunk_by(|left, right| left.0 == right.0).filter(|same| same.len() > 1);
+    of_one_hash.all(|same| are_different(&same.iter().map(|(_, element)| *element).collect::<Vec<_>>()))
 }
 
 fn are_different(elements: &[Place<'_>]) -> bool {
@@ -59,18 +57,16 @@ fn are_equal(left: Place<'_>, right: Place<'_>) -> bool {
         (Entry::Number(left), Entry::Number(right)) => cmp::equal_numbers(&left, right),
         (Entry::String(left), Entry::String(right)) => left == right,
         (Entry::Array { len, .. }, Entry::Array { len: other, .. }) => {
-            len == other && elements(left).zip(elements(right)).all(|(left, right)| are_equal(left, right))
+            len == other && left.elements().zip(right.elements()).all(|(left, right)| are_equal(left, right))
         }
-        (Entry::Object { len, .. }, Entry::Object { len: other, .. }) => len == other && are_equal_objects(left, right),
+        (Entry::Object { len, .. }, Entry::Object { len: other_len, .. }) => {
+            let others = right.as_object();
+            let other = |name: &str| others.as_ref().and_then(|others| others.named(name));
+            len == other_len
+                && left.members().all(|(name, value)| other(name).is_some_and(|other| are_equal(value, other)))
+        }
         _ => false,
     }
-}
-
-/// Of as many members.
-fn are_equal_objects(left: Place<'_>, right: Place<'_>) -> bool {
-    let Some(others) = right.as_object() else { return false };
-    let is_in = |(name, value): (&str, _)| others.get(&name.to_owned()).is_some_and(|other| are_equal(value, other));
-    members(left).all(is_in)
 }
 
 /// The same for equal values.
@@ -80,15 +76,15 @@ fn hash(place: Place<'_>, keys: &RandomState) -> u64 {
         Entry::Bool(value) => keys.hash_one(value),
         Entry::Number(number) => keys.hash_one(('1', bits(number))),
         Entry::String(text) => {
-            place.document.fuel.take_for(text);
+            place.document.fuel.take_to_match(text);
             keys.hash_one(('"', text))
         }
         Entry::Array { len, .. } => {
-            let each: Vec<u64> = elements(place).map(|element| hash(element, keys)).collect();
+            let each: Vec<u64> = place.elements().map(|element| hash(element, keys)).collect();
             keys.hash_one(('[', len, each))
         }
         Entry::Object { len, .. } => {
-            let each = members(place).map(|(name, value)| keys.hash_one((name, hash(value, keys))));
+            let each = place.members().map(|(name, value)| keys.hash_one((name, hash(value, keys))));
             keys.hash_one(('{', len, each.fold(0, u64::wrapping_add)))
         }
     }
@@ -99,16 +95,9 @@ fn bits(number: &Number) -> impl Hash {
     number.as_f64().map(|number| if number == 0.0 { 0 } else { number.to_bits() })
 }
 
-fn elements(place: Place<'_>) -> impl Iterator<Item = Place<'_>> {
-    place.as_array().into_iter().flat_map(|array| array.elements())
-}
-
-fn members<'d>(place: Place<'d>) -> impl Iterator<Item = (&'d str, Place<'d>)> {
-    place.as_object().into_iter().flat_map(|object| object.members())
-}
-
 #[cfg(test)]
 mod tests {
+    use jsonschema::json::Array;
     use serde_json::json;
 
     use super::super::Document;

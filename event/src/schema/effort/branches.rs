@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::TooMuch;
-use super::keywords::elements;
+use super::keywords::{Keywords, elements};
 
 /// Branches times names and values that they may be told apart by; it is about as many numbers in memory.
 pub(super) const CHOICES_MAX: usize = 10_000_000;
@@ -17,7 +17,7 @@ const BRANCHES_MIN: usize = 3;
 ///
 /// # Errors
 /// [`TooMuch::Choices`]
-pub(super) fn check(schemas: &[&Map<String, Value>]) -> Result<(), TooMuch> {
+pub(super) fn check(schemas: &[&Keywords]) -> Result<(), TooMuch> {
     let branches: usize = schemas.iter().map(|schema| branches(schema)).sum();
     let by: usize = schemas.iter().map(|schema| names_and_values(schema)).sum();
     // Where there are branches that must not have a value, each is looked for among them.
@@ -26,7 +26,7 @@ pub(super) fn check(schemas: &[&Map<String, Value>]) -> Result<(), TooMuch> {
     if branches.saturating_mul(by).saturating_mul(seldom) > CHOICES_MAX { Err(TooMuch::Choices) } else { Ok(()) }
 }
 
-fn branches(schema: &Map<String, Value>) -> usize {
+fn branches(schema: &Keywords) -> usize {
     let lists = ["anyOf", "oneOf"].iter().filter_map(|name| schema.get(*name));
     let lists = lists.filter(|list| elements(list).count() >= BRANCHES_MIN);
     lists.flat_map(elements).filter(|branch| is_looked_into(branch)).count()
@@ -37,7 +37,7 @@ fn is_looked_into(branch: &Value) -> bool {
     ["$ref", "allOf", "properties", "required"].iter().any(|keyword| branch.get(*keyword).is_some())
 }
 
-fn names_and_values(schema: &Map<String, Value>) -> usize {
+fn names_and_values(schema: &Keywords) -> usize {
     let listed = ["enum", "required"].iter().filter_map(|name| schema.get(*name)?.as_array()).map(Vec::len);
     let properties = schema.get("properties").and_then(Value::as_object).map_or(0, Map::len);
     listed.sum::<usize>() + properties + usize::from(schema.contains_key("const"))

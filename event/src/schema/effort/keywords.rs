@@ -19,12 +19,15 @@ const BELOW: [&str; 8] = [
 ];
 const BELOW_LISTS: [&str; 2] = ["items", "prefixItems"];
 const BELOW_MAPS: [&str; 2] = ["patternProperties", "properties"];
+/// Whose schemas the compiler compiles once more for `unevaluated…` beside them, apart from what it follows.
+const UNEVALUATED: [&str; 5] = ["if", "contains", "additionalProperties", "unevaluatedItems", "unevaluatedProperties"];
+const UNEVALUATED_MAPS: [&str; 1] = ["patternProperties"];
 /// References that lead where they say, and those that depend on how they were come to.
 const REFERENCE: &str = "$ref";
 const REFERENCES: [&str; 3] = [REFERENCE, "$dynamicRef", "$recursiveRef"];
 
 /// What a schema may be: an object of keywords, or true or false.
-type Keywords = Map<String, Value>;
+pub(super) type Keywords = Map<String, Value>;
 
 /// Schemas written into this one that are asked of the same value.
 pub(super) fn of_same_value(keywords: &Keywords) -> impl Iterator<Item = &Value> {
@@ -34,6 +37,11 @@ pub(super) fn of_same_value(keywords: &Keywords) -> impl Iterator<Item = &Value>
 /// Schemas written into this one that are asked of what is in the value.
 pub(super) fn below(keywords: &Keywords) -> impl Iterator<Item = &Value> {
     under(keywords, &BELOW, &BELOW_LISTS, &BELOW_MAPS)
+}
+
+/// Schemas written into this one that are compiled once more for `unevaluatedItems` or `unevaluatedProperties`.
+pub(super) fn for_unevaluated(keywords: &Keywords) -> impl Iterator<Item = &Value> {
+    under(keywords, &UNEVALUATED, &SAME_VALUE_LISTS, &UNEVALUATED_MAPS)
 }
 
 fn under<'s>(

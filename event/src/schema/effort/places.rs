@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::keywords::{elements, members};
+use super::keywords::{Keywords, elements, members};
 
 /// Where references may lead.
 pub(super) struct Places<'s> {
@@ -46,6 +46,11 @@ impl<'s> Places<'s> {
         }
     }
 
+    /// How many resources the document is.
+    pub(super) fn resources(&self) -> usize {
+        self.roots.len() - usize::from(!self.document.as_object().is_some_and(is_resource))
+    }
+
     /// All places that `reference` may mean: one, mostly; too many rather than too few where it cannot be said.
     pub(super) fn of_reference(&self, reference: &str) -> Vec<&'s Value> {
         let (uri, fragment) = reference.split_once('#').unwrap_or((reference, ""));
@@ -66,7 +71,7 @@ impl<'s> Places<'s> {
 }
 
 /// Whether a schema is a resource of its own: its id is no mere anchor.
-pub(super) fn is_resource(schema: &Map<String, Value>) -> bool {
+pub(super) fn is_resource(schema: &Keywords) -> bool {
     let ids = ["$id", "id"].iter().filter_map(|name| schema.get(*name)?.as_str());
     ids.into_iter().any(|id| !id.starts_with('#'))
 }

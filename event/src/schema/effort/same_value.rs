@@ -5,10 +5,10 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::TooMuch;
-use super::keywords::{below, of_same_value, references};
+use super::keywords::{Keywords, below, of_same_value, references};
 use super::places::Places;
 
 /// Schemas that may be asked of one value, because one is asked.
@@ -25,7 +25,7 @@ const META_SCHEMAS: [&str; 2] = ["http://json-schema.org/", "https://json-schema
 ///
 /// # Errors
 /// They ask too often, or it cannot be said how often.
-pub(super) fn check<'s>(schema: &'s Value, places: &Places<'s>) -> Result<Vec<&'s Map<String, Value>>, TooMuch> {
+pub(super) fn check<'s>(schema: &'s Value, places: &Places<'s>) -> Result<Vec<&'s Keywords>, TooMuch> {
     let mut count = Count { places, known: HashMap::new(), ahead: vec![schema], found: Vec::new(), steps: 0 };
     while let Some(schema) = count.ahead.pop() {
         count.of(schema, 1)?;
@@ -46,7 +46,7 @@ struct Count<'p, 's> {
     known: HashMap<*const Value, Option<Effort>>,
     /// Asked of values below, and to be counted by themselves.
     ahead: Vec<&'s Value>,
-    found: Vec<&'s Map<String, Value>>,
+    found: Vec<&'s Keywords>,
     /// Of all that were counted.
     steps: u64,
 }
@@ -94,7 +94,7 @@ impl<'s> Count<'_, 's> {
         Ok(all)
     }
 
-    fn edges(&self, keywords: &'s Map<String, Value>) -> Result<Vec<Edge<'s>>, TooMuch> {
+    fn edges(&self, keywords: &'s Keywords) -> Result<Vec<Edge<'s>>, TooMuch> {
         let mut edges: Vec<Edge<'s>> = of_same_value(keywords).map(|schema| Edge { schema, reference: None }).collect();
         for (reference, leads_there) in references(keywords) {
             let targets = self.places.of_reference(reference);
@@ -112,20 +112,11 @@ impl<'s> Count<'_, 's> {
 mod tests {
     use serde_json::json;
 
+    use super::super::tests::chain;
     use super::*;
 
     fn check(schema: &Value) -> Result<(), TooMuch> {
         super::check(schema, &Places::of(schema)).map(drop)
-    }
-
-    /// So many schemas, each of which has the next one asked; `ask` says how.
-    fn chain(count: usize, ask: impl Fn(String) -> Value) -> Value {
-        let mut schemas = Map::new();
-        for nth in 0..count {
-            schemas.insert(format!("a{nth}"), ask(format!("#/$defs/a{}", nth + 1)));
-        }
-        schemas.insert(format!("a{count}"), json!({}));
-        json!({"$ref": "#/$defs/a0", "$defs": schemas})
     }
 
     #[test]

@@ -5,19 +5,17 @@
 //! resources that all refer to each other are come to in 13,700 ways.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::TooMuch;
-use super::keywords::{below, elements, members, of_same_value, references};
+use super::keywords::{Keywords, below, elements, members, of_same_value, references};
 use super::places::{Places, is_resource};
+use super::{TooMuch, further};
 
 /// Ways beyond the first one to each schema. The compiler takes a time of their square, where they lead to the same one.
 pub(super) const WAYS_MAX: usize = 5_000;
 
-type Keywords = Map<String, Value>;
 /// A schema by its place in memory.
 type Id = *const Keywords;
 
@@ -27,36 +25,30 @@ type Id = *const Keywords;
 /// [`TooMuch::Ways`]
 pub(super) fn check<'s>(document: &'s Value, places: &Places<'s>) -> Result<(), TooMuch> {
     let Value::Object(root) = document else { return Ok(()) };
-    let mut resources = Resources::default();
-    resources.collect(document, root);
-    if resources.count < 2 {
+    if places.resources() < 2 {
         return Ok(());
     }
+    let mut resources = Resources(HashMap::new());
+    resources.collect(document, root);
     Ways { places, resources, edges: HashMap::new(), seen: HashSet::new(), known: HashSet::new() }.follow(root)
 }
 
 /// Which resource each object is in.
-#[derive(Default)]
-struct Resources {
-    of: HashMap<Id, Id>,
-    count: usize,
-}
+struct Resources(HashMap<Id, Id>);
 
 impl Resources {
-    fn collect(&mut self, value: &Value, within: Id) {
-        let mut within = within;
+    fn collect(&mut self, value: &Value, mut within: Id) {
         if let Value::Object(keywords) = value {
             if is_resource(keywords) {
                 within = keywords;
-                self.count += 1;
             }
-            self.of.insert(keywords, within);
+            self.0.insert(keywords, within);
         }
         elements(value).chain(members(value)).for_each(|value| self.collect(value, within));
     }
 
     fn of(&self, schema: &Keywords) -> Id {
-        self.of.get(&std::ptr::from_ref(schema)).copied().unwrap_or(schema)
+        self.0.get(&std::ptr::from_ref(schema)).copied().unwrap_or(schema)
     }
 }
 
@@ -106,7 +98,7 @@ impl<'s> Ways<'_, 's> {
             ahead.push(Step::Leave(schema));
             for edge in self.edges(schema).iter() {
                 let to = self.resources.of(edge.target);
-                let scope = if to == edge.from { scope } else { through(through(scope, edge.from), to) };
+                let scope = if to == edge.from { scope } else { further(further(scope, edge.from), to) };
                 ahead.push(Step::Enter(edge.target, scope));
             }
         }
@@ -129,15 +121,9 @@ impl<'s> Ways<'_, 's> {
     }
 }
 
-fn through(scope: Scope, resource: Id) -> Scope {
-    let mut hasher = DefaultHasher::new();
-    (scope, resource).hash(&mut hasher);
-    hasher.finish()
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Map, json};
 
     use super::super::{TooMuch, check};
     use super::*;

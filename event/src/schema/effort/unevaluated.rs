@@ -4,13 +4,12 @@
 //! everything else, but once for each way that leads there. This goes the same ways as the compiler, and stops where they are many.
 
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::TooMuch;
-use super::keywords::{below, elements, members, of_same_value, references};
+use super::keywords::{Keywords, below, for_unevaluated, of_same_value, references};
 use super::places::Places;
+use super::{TooMuch, further};
 
 /// Schemas that may be compiled anew, all in all. Each takes up to a kilobyte.
 pub(super) const UNFOLDED_MAX: usize = 50_000;
@@ -18,57 +17,48 @@ pub(super) const UNFOLDED_MAX: usize = 50_000;
 pub(super) const CHAIN_MAX: usize = 100;
 
 const UNEVALUATED: [&str; 2] = ["unevaluatedItems", "unevaluatedProperties"];
-/// What is compiled beside such a keyword, apart from what it follows.
-const COMPILED: [&str; 5] = ["if", "contains", "additionalProperties", "unevaluatedItems", "unevaluatedProperties"];
-const COMPILED_LISTS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
 
 /// Whether what `schemas` have to know can be found.
 ///
 /// # Errors
 /// [`TooMuch::Unfolded`]
-pub(super) fn check<'s>(schemas: &[&'s Map<String, Value>], places: &Places<'s>) -> Result<(), TooMuch> {
+pub(super) fn check<'s>(schemas: &[&'s Keywords], places: &Places<'s>) -> Result<(), TooMuch> {
     let mut unfolding =
         Unfolding { places, left: UNFOLDED_MAX, chain: 0, within: Vec::new(), compiled: HashSet::new() };
-    schemas.iter().try_for_each(|schema| unfolding.keywords_of(schema, place(0, schema)))
+    schemas.iter().try_for_each(|schema| unfolding.keywords_of(schema, further(0, *schema)))
 }
 
 /// Where a schema is compiled: not only where it stands, but how it was come to.
 type At = u64;
-
-fn place(within: At, schema: &Map<String, Value>) -> At {
-    let mut hasher = DefaultHasher::new();
-    (within, std::ptr::from_ref(schema)).hash(&mut hasher);
-    hasher.finish()
-}
 
 struct Unfolding<'p, 's> {
     places: &'p Places<'s>,
     left: usize,
     chain: usize,
     /// What is being unfolded, for which keyword: a circle ends there.
-    within: Vec<(*const Map<String, Value>, &'static str)>,
+    within: Vec<(*const Keywords, &'static str)>,
     /// Is not compiled once more at the same place.
     compiled: HashSet<At>,
 }
 
 impl<'s> Unfolding<'_, 's> {
     /// Unfolds for what `schema` has of these keywords.
-    fn keywords_of(&mut self, schema: &'s Map<String, Value>, at: At) -> Result<(), TooMuch> {
+    fn keywords_of(&mut self, schema: &'s Keywords, at: At) -> Result<(), TooMuch> {
         let mut keywords = UNEVALUATED.iter().filter(|keyword| schema.contains_key(**keyword));
         keywords.try_for_each(|keyword| self.unfold(schema, at, keyword))
     }
 
     /// Finds what `schema` evaluates.
-    fn unfold(&mut self, schema: &'s Map<String, Value>, at: At, keyword: &'static str) -> Result<(), TooMuch> {
+    fn unfold(&mut self, schema: &'s Keywords, at: At, keyword: &'static str) -> Result<(), TooMuch> {
         if self.within.contains(&(std::ptr::from_ref(schema), keyword)) {
             return Ok(());
         }
         self.within.push((schema, keyword));
         self.deeper(|this| {
-            let mut inner = compiled(schema).filter_map(Value::as_object);
-            inner.try_for_each(|schema| this.compile(schema, place(at, schema)))?;
+            let mut inner = for_unevaluated(schema).filter_map(Value::as_object);
+            inner.try_for_each(|schema| this.compile(schema, further(at, schema)))?;
             let mut beside = of_same_value(schema).filter_map(Value::as_object);
-            beside.try_for_each(|schema| this.unfold(schema, place(at, schema), keyword))?;
+            beside.try_for_each(|schema| this.unfold(schema, further(at, schema), keyword))?;
             // What is referred to is unfolded as if it stood here.
             let targets = references(schema).flat_map(|(reference, _)| this.places.of_reference(reference));
             let targets: Vec<_> = targets.filter_map(Value::as_object).collect();
@@ -79,13 +69,13 @@ impl<'s> Unfolding<'_, 's> {
     }
 
     /// Compiles `schema`. Its references are compiled once, and not here.
-    fn compile(&mut self, schema: &'s Map<String, Value>, at: At) -> Result<(), TooMuch> {
+    fn compile(&mut self, schema: &'s Keywords, at: At) -> Result<(), TooMuch> {
         if !self.compiled.insert(at) {
             return Ok(());
         }
         self.deeper(|this| {
             let mut inner = of_same_value(schema).chain(below(schema)).filter_map(Value::as_object);
-            inner.try_for_each(|schema| this.compile(schema, place(at, schema)))?;
+            inner.try_for_each(|schema| this.compile(schema, further(at, schema)))?;
             this.keywords_of(schema, at)
         })
     }
@@ -102,48 +92,35 @@ impl<'s> Unfolding<'_, 's> {
     }
 }
 
-fn compiled(schema: &Map<String, Value>) -> impl Iterator<Item = &Value> {
-    let single = COMPILED.iter().filter_map(|name| schema.get(*name));
-    let lists = COMPILED_LISTS.iter().filter_map(|name| schema.get(*name)).flat_map(elements);
-    single.chain(lists).chain(schema.get("patternProperties").into_iter().flat_map(members))
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Map, json};
 
+    use super::super::tests::chain;
     use super::super::{TooMuch, check};
     use super::*;
 
-    /// So many schemas, each of which leads to the next one.
-    fn chain(count: usize, leads: impl Fn(Value) -> Value) -> Value {
-        let next = |nth: usize| json!({"$ref": format!("#/$defs/a{nth}")});
-        let mut schemas: Map<String, Value> = (0..count).map(|nth| (format!("a{nth}"), leads(next(nth + 1)))).collect();
-        schemas.insert(format!("a{count}"), json!({}));
-        json!({"$ref": "#/$defs/a0", "$defs": schemas})
-    }
-
     #[test]
     fn what_is_found_anew_time_and_again_is_refused_however_it_is_come_to() {
-        let twice: [fn(Value) -> Value; 4] = [
-            |next| json!({"unevaluatedProperties": false, "$ref": next["$ref"], "patternProperties": {"a": closed(&next), "b": closed(&next)}}),
+        let twice: [fn(String) -> Value; 4] = [
+            |next| json!({"unevaluatedProperties": false, "$ref": next, "patternProperties": {"a": closed(&next), "b": closed(&next)}}),
             |next| json!({"patternProperties": {"a": closed(&next), "b": closed(&next)}}),
-            |next| json!({"contains": {"unevaluatedItems": closed_items(&next), "$ref": next["$ref"]}}),
-            |next| json!({"additionalProperties": {"unevaluatedProperties": closed(&next), "$ref": next["$ref"]}}),
+            |next| json!({"contains": {"unevaluatedItems": closed_items(&next), "$ref": next}}),
+            |next| json!({"additionalProperties": {"unevaluatedProperties": closed(&next), "$ref": next}}),
         ];
         for leads in twice {
             let schema = |count: usize| json!({"unevaluatedItems": false, "unevaluatedProperties": false, "allOf": [chain(count, leads)], "$defs": chain(count, leads)["$defs"]});
-            assert!(check(&schema(3)).is_ok(), "{}", leads(json!({"$ref": "next"})));
-            assert_eq!(check(&schema(20)), Err(TooMuch::Unfolded), "{}", leads(json!({"$ref": "next"})));
+            assert!(check(&schema(3)).is_ok(), "{}", leads("next".to_owned()));
+            assert_eq!(check(&schema(20)), Err(TooMuch::Unfolded), "{}", leads("next".to_owned()));
         }
     }
 
-    fn closed(next: &Value) -> Value {
-        json!({"unevaluatedProperties": false, "$ref": next["$ref"]})
+    fn closed(next: &str) -> Value {
+        json!({"unevaluatedProperties": false, "$ref": next})
     }
 
-    fn closed_items(next: &Value) -> Value {
-        json!({"unevaluatedItems": false, "$ref": next["$ref"]})
+    fn closed_items(next: &str) -> Value {
+        json!({"unevaluatedItems": false, "$ref": next})
     }
 
     #[test]
