@@ -93,8 +93,8 @@ impl Schema {
         let value: Value = serde_json::from_str(text).map_err(|error| SchemaError::Json(error.to_string()))?;
         let refused = |pointer: String, message: String| SchemaError::Schema { pointer, message };
         // First: what is too deep for the validator is too deep for its compiler.
-        let patterns = effort::check(&value).map_err(|error| refused(String::new(), error.to_string()))?;
-        let compiled = matching::compile(&value, text.len(), &patterns)
+        let effort = effort::check(&value).map_err(|error| refused(String::new(), error.to_string()))?;
+        let compiled = matching::compile(&value, text.len(), &effort)
             .map_err(|error| refused(error.instance_path().to_string(), error.to_string()))?;
         Ok(Self(Some(Arc::new(compiled))))
     }
@@ -109,6 +109,9 @@ impl Schema {
             Err(error) => error,
         };
         let Ok(value) = serde_json::from_str::<Value>(text) else { return Err(vec![first]) };
+        if effort::is_too_large(&value) {
+            return Err(vec![first]);
+        }
         // A meta-schema of the author's own is not fetched; then what stopped the compilation is all there is to say.
         let Ok(meta) = jsonschema::meta::validator_for(&value) else { return Err(vec![first]) };
         let mut all = Vec::new();

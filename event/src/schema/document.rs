@@ -289,7 +289,10 @@ impl<'d> Members<'d> {
                 let nth = index.binary_search_by(|at| string(&self.document.entries[*at]).cmp(name)).ok()?;
                 Some(Place { document: self.document, at: index[nth] + 1 })
             }
-            None => self.members().find(|(other, _)| *other == name).map(|(_, value)| value),
+            None => {
+                self.document.fuel.take_to_read(name);
+                self.members().find(|(other, _)| *other == name).map(|(_, value)| value)
+            }
         }
     }
 }
@@ -325,6 +328,7 @@ impl<'d> Iterator for Members<'d> {
             let (name, value) = (Place { document: self.document, at: self.at }, self.at + 1);
             self.at = end(&self.document.entries, value);
             if let Entry::String(name) = name.entry() {
+                self.document.fuel.take_to_go_below();
                 self.document.fuel.take_to_match_name(name);
                 return Some((name, Place { document: self.document, at: value }));
             }
@@ -364,7 +368,7 @@ impl<'d> Iterator for Elements<'d> {
     fn next(&mut self) -> Option<Place<'d>> {
         let at = self.at;
         (at < self.end).then(|| {
-            self.document.fuel.take(1);
+            self.document.fuel.take_to_go_below();
             self.at = end(&self.document.entries, at);
             Place { document: self.document, at }
         })

@@ -11,6 +11,7 @@ mod keywords;
 mod places;
 mod same_value;
 mod scopes;
+mod size;
 mod unevaluated;
 
 use std::collections::HashSet;
@@ -23,6 +24,8 @@ use self::places::Places;
 
 /// Different patterns of a schema.
 pub(super) const PATTERNS_MAX: usize = 1_000;
+/// The longest pattern.
+pub(super) const PATTERN_BYTES_MAX: usize = 16 << 10;
 
 /// Why a schema is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +72,27 @@ pub(super) enum TooMuch {
         branches::CHOICES_MAX
     )]
     Choices,
+    /// Names of properties that are put together.
+    #[error(
+        "the properties of what is combined by allOf are more than {}, or too many in all: combine fewer, or split it",
+        same_value::NAMES_MAX
+    )]
+    Names,
+    /// What the compiler keeps of it.
+    #[error(
+        "the paths to its schemas have more than {} MiB in all: nest them less, and let names and ids be shorter",
+        size::PATHS_BYTES_MAX >> 20
+    )]
+    Paths,
+    /// What the compiler compares.
+    #[error(
+        "a list that may name nothing twice (enum, required) has more than {} lists or objects",
+        size::CONTAINERS_MAX
+    )]
+    Containers,
+    /// See [`PATTERN_BYTES_MAX`].
+    #[error("it has a pattern of more than {PATTERN_BYTES_MAX} bytes")]
+    Pattern,
     /// See [`PATTERNS_MAX`].
     #[error("it has more than {PATTERNS_MAX} different patterns")]
     Patterns,
@@ -78,6 +102,14 @@ pub(super) enum TooMuch {
     /// It cannot be said what it asks.
     #[error("'{0}' leads nowhere in it, and other documents are not asked")]
     Nowhere(String),
+}
+
+/// What a schema that is not too much may ask.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Effort {
+    pub(super) patterns: Patterns,
+    /// Schemas asked of one value, because one is, at most.
+    pub(super) most_steps: u64,
 }
 
 /// The patterns of a schema.
@@ -91,37 +123,55 @@ pub(super) struct Patterns {
     pub(super) of_names: usize,
     /// Whether one may look around or back, which is matched by trying.
     pub(super) looks_around: bool,
+    /// Those that begin by looking ahead.
+    pub(super) looking_ahead: Vec<String>,
 }
 
-/// What patterns a schema has that can be asked.
+/// What a schema may ask.
 ///
 /// # Errors
 /// It is [`TooMuch`].
-pub(super) fn check(schema: &Value) -> Result<Patterns, TooMuch> {
+pub(super) fn check(schema: &Value) -> Result<Effort, TooMuch> {
+    size::check(schema)?;
     let places = Places::of(schema);
-    let schemas = same_value::check(schema, &places)?;
-    branches::check(&schemas)?;
+    let counted = same_value::check(schema, &places)?;
+    branches::check(&counted.schemas)?;
     scopes::check(schema, &places)?;
-    unevaluated::check(&schemas, &places)?;
-    let patterns = Patterns::of(&schemas);
-    if patterns.count > PATTERNS_MAX { Err(TooMuch::Patterns) } else { Ok(patterns) }
+    unevaluated::check(&counted.schemas, &places)?;
+    Ok(Effort { patterns: Patterns::of(&counted.schemas)?, most_steps: counted.most_steps })
+}
+
+/// Whether a schema is too large to be looked through by its meta-schema.
+pub(super) fn is_too_large(schema: &Value) -> bool {
+    size::check(schema).is_err()
 }
 
 impl Patterns {
-    fn of(schemas: &[&Keywords]) -> Self {
+    fn of(schemas: &[&Keywords]) -> Result<Self, TooMuch> {
         let different: HashSet<&str> = schemas.iter().flat_map(|schema| keywords::patterns(schema)).collect();
+        if different.len() > PATTERNS_MAX {
+            return Err(TooMuch::Patterns);
+        }
+        if different.iter().any(|pattern| pattern.len() > PATTERN_BYTES_MAX) {
+            return Err(TooMuch::Pattern);
+        }
         let of_names = |schema: &&Keywords| keywords::patterns_of_names(schema).count();
         let all: usize = schemas.iter().map(of_names).sum();
         // Those of several schemas may be put together for it.
         let is_open = !schemas.iter().any(|schema| schema.contains_key("unevaluatedProperties"));
         let closed = schemas.iter().filter(|schema| schema.contains_key("additionalProperties"));
         let most = schemas.iter().map(of_names).max().unwrap_or_default();
-        Self {
+        Ok(Self {
             count: different.len(),
             of_names_at_once: if is_open { closed.map(of_names).max().unwrap_or(most.min(1)) } else { all },
             of_names: if is_open { most } else { all },
             looks_around: different.iter().any(|pattern| looks_around(pattern)),
-        }
+            looking_ahead: different
+                .iter()
+                .filter(|text| text.starts_with("^(?="))
+                .map(|text| (*text).to_owned())
+                .collect(),
+        })
     }
 }
 
@@ -193,16 +243,18 @@ mod tests {
     fn patterns_are_counted() {
         let patterns = |count: usize, of: fn(usize) -> String| {
             let named: Map<String, Value> = (0..count).map(|n| (format!("p{n}"), json!({"pattern": of(n)}))).collect();
-            check(&json!({"properties": named})).map(|patterns| patterns.count)
+            check(&json!({"properties": named})).map(|found| found.patterns.count)
         };
         assert_eq!(patterns(1_000, |n| n.to_string()), Ok(1_000));
         assert_eq!(patterns(1_001, |n| n.to_string()), Err(TooMuch::Patterns));
         assert_eq!(patterns(5_000, |_| "the same".to_owned()), Ok(1));
+        assert_eq!(patterns(1, |_| "a".repeat(PATTERN_BYTES_MAX + 1)), Err(TooMuch::Pattern));
 
         let mut schema =
             json!({"patternProperties": {"^a": {"patternProperties": {"b$": true}}, "c": {"pattern": "d"}}});
-        let of_names =
-            |schema: &Value| check(schema).map(|found| (found.count, found.of_names_at_once, found.of_names));
+        let of_names = |schema: &Value| {
+            check(schema).map(|Effort { patterns, .. }| (patterns.count, patterns.of_names_at_once, patterns.of_names))
+        };
         assert_eq!(of_names(&schema), Ok((4, 1, 2)));
         schema["additionalProperties"] = json!(false);
         assert_eq!(of_names(&schema), Ok((4, 2, 2)));

@@ -20,6 +20,8 @@ pub(super) const COPY: u64 = 50;
 pub(super) const COPIED_BYTES: usize = 16;
 /// Bytes of a string that are as much as a look.
 const BYTES: usize = 64;
+/// Schemas that may be asked of a value, without a look at it, for a look.
+const STEPS_PER_LOOK: u64 = 100;
 
 /// What is left.
 #[derive(Debug)]
@@ -31,15 +33,24 @@ pub(super) struct Fuel {
 /// What looks cost that are more than one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Prices {
+    /// A look at what is in a value.
+    pub(super) below: u64,
     /// Strings that may be matched with patterns.
     pub(super) matching: Matching,
     /// A copy of a value, beside its looks.
     pub(super) copy: u64,
 }
 
+impl Prices {
+    /// Of a schema that has so many schemas asked of one value.
+    pub(super) fn of_steps(steps: u64) -> Self {
+        Self { below: 1 + steps / STEPS_PER_LOOK, ..Self::default() }
+    }
+}
+
 impl Default for Prices {
     fn default() -> Self {
-        Self { matching: Matching::default(), copy: COPY }
+        Self { below: 1, matching: Matching::default(), copy: COPY }
     }
 }
 
@@ -62,6 +73,12 @@ impl Fuel {
             Some(left) => self.left.set(left),
             None => resume_unwind(Box::new(Out)), // no hook is called for it
         }
+    }
+
+    /// Takes what it costs to come to a value in another one, of which schemas may be asked.
+    #[inline]
+    pub(super) fn take_to_go_below(&self) {
+        self.take(self.prices.get().below);
     }
 
     /// Takes what a string costs to go through.

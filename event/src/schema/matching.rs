@@ -6,10 +6,10 @@
 
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{PatternOptions, ValidationError, Validator};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::document::Text;
-use super::effort::Patterns;
+use super::effort::{Effort, Patterns};
 use super::fuel::{self, Prices};
 
 /// Steps of matching one string against a pattern that looks around or back; a string that takes more does not match. All other
@@ -65,20 +65,17 @@ pub(super) struct Compiled {
     pub(super) reasons: Prices,
 }
 
-/// Compiles a schema that has so many bytes and these patterns.
+/// Compiles a schema that has so many bytes and takes this effort.
 ///
 /// # Errors
 /// The library's own, also where a pattern is none, or too large.
-pub(super) fn compile<'s>(
-    schema: &'s Value,
-    bytes: usize,
-    patterns: &Patterns,
-) -> Result<Compiled, ValidationError<'s>> {
+pub(super) fn compile<'s>(schema: &'s Value, bytes: usize, effort: &Effort) -> Result<Compiled, ValidationError<'s>> {
+    let patterns = &effort.patterns;
     let program_bytes_max = (PROGRAMS_BYTES_MAX / patterns.count.max(1)).min(PROGRAM_BYTES_MAX);
     let mut program_bytes = PROGRAM_BYTES_MIN;
     let validator = loop {
         let larger = program_bytes * PROGRAM_BYTES_STEP;
-        match build(schema, program_bytes, patterns.count) {
+        match build(schema, program_bytes, patterns) {
             Err(error) if larger <= program_bytes_max && is_of_pattern(&error) => program_bytes = larger,
             built => break built?,
         }
@@ -86,23 +83,34 @@ pub(super) fn compile<'s>(
     let looks_per_byte = if patterns.count == 0 { 0 } else { program_bytes / PROGRAM_BYTES_PER_LOOK };
     let matching =
         |patterns_of_names| Matching { looks_per_byte, patterns_of_names, looks_around: patterns.looks_around };
-    Ok(Compiled {
-        validator,
-        verdict: Prices { matching: matching(patterns.of_names_at_once), copy: fuel::COPY },
-        reasons: Prices {
-            matching: matching(patterns.of_names),
-            copy: fuel::COPY + bytes.div_ceil(fuel::COPIED_BYTES) as u64,
-        },
-    })
+    let verdict = Prices { matching: matching(patterns.of_names_at_once), ..Prices::of_steps(effort.most_steps) };
+    let reasons = Prices {
+        matching: matching(patterns.of_names),
+        copy: fuel::COPY + bytes.div_ceil(fuel::COPIED_BYTES) as u64,
+        ..verdict
+    };
+    Ok(Compiled { validator, verdict, reasons })
 }
 
-fn build(schema: &Value, program_bytes: usize, patterns: usize) -> Result<Validator<Text>, ValidationError<'_>> {
-    let remembered = (REMEMBERED_BYTES_MAX / patterns.max(1)).min(REMEMBERED_BYTES_EACH);
-    let options = PatternOptions::fancy_regex()
-        .backtrack_limit(BACKTRACKING_MAX)
-        .size_limit(program_bytes)
-        .dfa_size_limit(remembered);
-    jsonschema::options_for::<Text>().with_pattern_options(options).build(schema)
+fn build<'s>(
+    schema: &'s Value,
+    program_bytes: usize,
+    patterns: &Patterns,
+) -> Result<Validator<Text>, ValidationError<'s>> {
+    let remembered = (REMEMBERED_BYTES_MAX / patterns.count.max(1)).min(REMEMBERED_BYTES_EACH);
+    let options = || {
+        let options = PatternOptions::fancy_regex()
+            .backtrack_limit(BACKTRACKING_MAX)
+            .size_limit(program_bytes)
+            .dfa_size_limit(remembered);
+        jsonschema::options_for::<Text>().with_pattern_options(options)
+    };
+    // The library compiles the parts of these one by one, and without a limit: each must fit as a whole, too.
+    for pattern in &patterns.looking_ahead {
+        let whole = json!({ "pattern": format!("(?:){pattern}") });
+        options().build(&whole).map_err(|error| error.to_owned())?;
+    }
+    options().build(schema)
 }
 
 fn is_of_pattern(error: &ValidationError<'_>) -> bool {

@@ -20,6 +20,8 @@ use crate::{Failure, events};
 pub const PARTITIONS: i32 = 6;
 /// How long an answer of Kafka is waited for.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How soon a coordinator that could not answer is asked again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Events that go to one partition before it is the next one's turn.
 const RUN_EVENTS: u64 = 500;
 
@@ -182,10 +184,9 @@ impl Cluster {
         loop {
             match outsider.commit(&positions, CommitMode::Sync) {
                 Ok(()) => return Ok(()),
-                // It still has members, or is about to lose them.
-                Err(KafkaError::ConsumerCommit(
-                    Code::UnknownMemberId | Code::RebalanceInProgress | Code::CoordinatorLoadInProgress,
-                )) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(100)),
+                Err(KafkaError::ConsumerCommit(code)) if is_unsettled(code) && Instant::now() < deadline => {
+                    std::thread::sleep(ASK_AGAIN_AFTER);
+                }
                 Err(error) => return Err(format!("cannot set the offsets of group {group}: {error}").into()),
             }
         }
@@ -246,9 +247,30 @@ pub struct Watch {
 impl Watch {
     /// How many events the group has done, since the topic began.
     pub fn done(&self) -> Result<u64, Failure> {
-        let committed = self.consumer.committed_offsets(self.partitions.clone(), ANSWER_WAIT_MAX)?;
-        Ok(committed.elements().iter().map(|part| offset(part.offset())).sum())
+        let deadline = Instant::now() + ANSWER_WAIT_MAX;
+        loop {
+            match self.consumer.committed_offsets(self.partitions.clone(), ANSWER_WAIT_MAX) {
+                Ok(committed) => return Ok(committed.elements().iter().map(|part| offset(part.offset())).sum()),
+                Err(KafkaError::MetadataFetch(code)) if is_unsettled(code) && Instant::now() < deadline => {
+                    std::thread::sleep(ASK_AGAIN_AFTER);
+                }
+                Err(error) => return Err(format!("cannot read how far the group has come: {error}").into()),
+            }
+        }
     }
+}
+
+/// Whether a group's coordinator is about to answer: it has just begun to be that, or the group still has members, or is
+/// about to lose them.
+fn is_unsettled(code: Code) -> bool {
+    matches!(
+        code,
+        Code::NotCoordinator
+            | Code::CoordinatorNotAvailable
+            | Code::CoordinatorLoadInProgress
+            | Code::UnknownMemberId
+            | Code::RebalanceInProgress
+    )
 }
 
 fn offset(offset: Offset) -> u64 {

@@ -17,7 +17,12 @@ pub(super) fn to_value(place: Place<'_>, expected: &Value) -> bool {
         (Entry::Null, Value::Null) => true,
         (Entry::Bool(value), Value::Bool(expected)) => value == expected,
         (Entry::Number(number), Value::Number(expected)) => cmp::equal_numbers(number, expected),
-        (Entry::String(text), Value::String(expected)) => text.as_ref() == expected,
+        (Entry::String(text), Value::String(expected)) => {
+            text.len() == expected.len() && {
+                place.document.fuel.take_to_read(text);
+                text.as_ref() == expected
+            }
+        }
         (Entry::Array { len, .. }, Value::Array(expected)) => {
             *len == expected.len()
                 && place.elements().zip(expected).all(|(element, expected)| to_value(element, expected))
@@ -55,7 +60,12 @@ fn are_equal(left: Place<'_>, right: Place<'_>) -> bool {
         (Entry::Null, Entry::Null) => true,
         (Entry::Bool(left), Entry::Bool(right)) => left == right,
         (Entry::Number(left), Entry::Number(right)) => cmp::equal_numbers(&left, right),
-        (Entry::String(left), Entry::String(right)) => left == right,
+        (Entry::String(text), Entry::String(other)) => {
+            text.len() == other.len() && {
+                left.document.fuel.take_to_read(text);
+                text == other
+            }
+        }
         (Entry::Array { len, .. }, Entry::Array { len: other, .. }) => {
             len == other && left.elements().zip(right.elements()).all(|(left, right)| are_equal(left, right))
         }
@@ -76,7 +86,7 @@ fn hash(place: Place<'_>, keys: &RandomState) -> u64 {
         Entry::Bool(value) => keys.hash_one(value),
         Entry::Number(number) => keys.hash_one(('1', bits(number))),
         Entry::String(text) => {
-            place.document.fuel.take_to_match(text);
+            place.document.fuel.take_to_read(text);
             keys.hash_one(('"', text))
         }
         Entry::Array { len, .. } => {

@@ -54,9 +54,18 @@ fn under<'s>(
     of(single).chain(of(lists).flat_map(elements)).chain(of(maps).flat_map(members))
 }
 
-/// Its references, and whether each leads where it says.
-pub(super) fn references(keywords: &Keywords) -> impl Iterator<Item = (&str, bool)> {
-    REFERENCES.into_iter().filter_map(|name| Some((keywords.get(name)?.as_str()?, name == REFERENCE)))
+/// What a schema refers to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reference<'s> {
+    pub(super) text: &'s str,
+    /// Whether it leads where it says, however its schema was come to.
+    pub(super) is_fixed: bool,
+}
+
+/// Its references.
+pub(super) fn references(keywords: &Keywords) -> impl Iterator<Item = Reference<'_>> {
+    let of = |name| Some(Reference { text: keywords.get(name)?.as_str()?, is_fixed: name == REFERENCE });
+    REFERENCES.into_iter().filter_map(of)
 }
 
 /// The patterns that it has strings and names matched with.

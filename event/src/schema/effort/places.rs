@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::keywords::{Keywords, elements, members};
+use super::keywords::{Keywords, Reference, elements, members};
 
 /// Where references may lead.
 pub(super) struct Places<'s> {
@@ -13,6 +13,10 @@ pub(super) struct Places<'s> {
     by_id: HashMap<&'s str, Vec<&'s Value>>,
     /// All of them, and the document.
     roots: Vec<&'s Value>,
+    /// Of each object, the innermost of them that it is written into, or is.
+    within: HashMap<*const Keywords, usize>,
+    /// Of each of them, by its place in `roots`, the one that it is written into. The document is its own.
+    around: Vec<usize>,
     /// Whether an id is written so that another text may be the same.
     has_odd_ids: bool,
     anchors: HashMap<&'s str, Vec<&'s Value>>,
@@ -20,13 +24,22 @@ pub(super) struct Places<'s> {
 
 impl<'s> Places<'s> {
     pub(super) fn of(document: &'s Value) -> Self {
-        let (by_id, anchors) = (HashMap::new(), HashMap::new());
-        let mut places = Self { document, by_id, roots: vec![document], has_odd_ids: false, anchors };
-        places.collect(document);
+        let mut places = Self {
+            document,
+            by_id: HashMap::new(),
+            roots: vec![document],
+            within: HashMap::new(),
+            around: vec![0],
+            has_odd_ids: false,
+            anchors: HashMap::new(),
+        };
+        places.collect(document, 0);
         places
     }
 
-    fn collect(&mut self, value: &'s Value) {
+    /// Collects what is in a value, which is written into a root.
+    fn collect(&mut self, value: &'s Value, around: usize) {
+        let roots = self.roots.len();
         for name in ["$anchor", "$dynamicAnchor", "$id", "id"] {
             let Some(text) = value.get(name).and_then(Value::as_str) else { continue };
             match text.split_once('#') {
@@ -35,7 +48,12 @@ impl<'s> Places<'s> {
                 _ => self.anchors.entry(text).or_default().push(value),
             }
         }
-        elements(value).chain(members(value)).for_each(|value| self.collect(value));
+        let within = if self.roots.len() > roots { roots } else { around };
+        self.around.resize(self.roots.len(), around);
+        if let Value::Object(keywords) = value {
+            self.within.insert(keywords, within);
+        }
+        elements(value).chain(members(value)).for_each(|value| self.collect(value, within));
     }
 
     fn add_id(&mut self, id: &'s str, value: &'s Value) {
@@ -51,10 +69,14 @@ impl<'s> Places<'s> {
         self.roots.len() - usize::from(!self.document.as_object().is_some_and(is_resource))
     }
 
-    /// All places that `reference` may mean: one, mostly; too many rather than too few where it cannot be said.
-    pub(super) fn of_reference(&self, reference: &str) -> Vec<&'s Value> {
-        let (uri, fragment) = reference.split_once('#').unwrap_or((reference, ""));
-        let roots = if uri.is_empty() || is_odd(uri) || self.has_odd_ids {
+    /// All places that a reference of `schema` may mean: one, mostly; too many rather than too few where it cannot be said.
+    pub(super) fn of_reference(&self, schema: &Keywords, reference: Reference<'_>) -> Vec<&'s Value> {
+        let (uri, fragment) = reference.text.split_once('#').unwrap_or((reference.text, ""));
+        let around;
+        let roots = if uri.is_empty() && reference.is_fixed {
+            around = self.around(schema);
+            around.as_slice()
+        } else if uri.is_empty() || is_odd(uri) || self.has_odd_ids {
             self.roots.as_slice()
         } else {
             self.by_id.get(last_part(uri)).map(Vec::as_slice).unwrap_or_default()
@@ -66,6 +88,19 @@ impl<'s> Places<'s> {
                 roots.iter().filter_map(|root| root.pointer(&pointer)).collect()
             }
             anchor => self.anchors.get(anchor).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// The roots that a schema is written into. Which of them is its resource depends on the draft, which reads `id` or `$id`.
+    fn around(&self, schema: &Keywords) -> Vec<&'s Value> {
+        let mut roots = Vec::new();
+        let mut at = self.within.get(&std::ptr::from_ref(schema)).copied().unwrap_or_default();
+        loop {
+            roots.push(self.roots[at]);
+            if at == 0 {
+                return roots;
+            }
+            at = self.around[at];
         }
     }
 }

@@ -15,28 +15,45 @@ use super::places::Places;
 pub(super) const STEPS_MAX: u64 = 10_000;
 /// The sum of it over all schemas.
 pub(super) const ALL_STEPS_MAX: u64 = 2_000_000;
+/// Properties that are named by schemas of one value, where `allOf` is among them: its branches' are put together, in a time of
+/// their square.
+pub(super) const NAMES_MAX: u64 = 20_000;
+/// The sum of these squares.
+const NAMES_SQUARES_MAX: u64 = 1_000_000_000;
+/// What a meta-schema asks of one value.
+const META_SCHEMA_STEPS: u64 = 100;
 /// Of those of one value, each because of the one before it. The validator's stack has them all, for each level of an event
 /// ([`crate::schema::JSON_DEPTH_MAX`]).
 pub(super) const NESTING_MAX: u32 = 32;
 /// Schemas that every validator knows.
 const META_SCHEMAS: [&str; 2] = ["http://json-schema.org/", "https://json-schema.org/"];
 
-/// Counts, and gives all schemas that may be asked of anything.
+/// What was counted.
+pub(super) struct Counted<'s> {
+    /// All schemas that may be asked of anything.
+    pub(super) schemas: Vec<&'s Keywords>,
+    /// The most that are asked of one value, because one is.
+    pub(super) most_steps: u64,
+}
+
+/// Counts.
 ///
 /// # Errors
 /// They ask too often, or it cannot be said how often.
-pub(super) fn check<'s>(schema: &'s Value, places: &Places<'s>) -> Result<Vec<&'s Keywords>, TooMuch> {
-    let mut count = Count { places, known: HashMap::new(), ahead: vec![schema], found: Vec::new(), steps: 0 };
+pub(super) fn check<'s>(schema: &'s Value, places: &Places<'s>) -> Result<Counted<'s>, TooMuch> {
+    let counted = Counted { schemas: Vec::new(), most_steps: 1 };
+    let mut count =
+        Count { places, known: HashMap::new(), ahead: vec![schema], counted, all_steps: 0, names_squares: 0 };
     while let Some(schema) = count.ahead.pop() {
         count.of(schema, 1)?;
     }
-    Ok(count.found)
+    Ok(count.counted)
 }
 
 /// From a schema to one that is asked of the same value.
 struct Edge<'s> {
     schema: &'s Value,
-    /// The reference, where it leads there and nowhere else.
+    /// Where one leads there.
     reference: Option<&'s str>,
 }
 
@@ -46,9 +63,9 @@ struct Count<'p, 's> {
     known: HashMap<*const Value, Option<Effort>>,
     /// Asked of values below, and to be counted by themselves.
     ahead: Vec<&'s Value>,
-    found: Vec<&'s Keywords>,
-    /// Of all that were counted.
-    steps: u64,
+    counted: Counted<'s>,
+    all_steps: u64,
+    names_squares: u64,
 }
 
 /// What is asked because one schema is.
@@ -56,53 +73,83 @@ struct Count<'p, 's> {
 struct Effort {
     steps: u64,
     nesting: u32,
+    /// Names of properties.
+    names: u64,
+}
+
+impl Effort {
+    /// Of `true` and `false`.
+    const OF_BOOLEAN: Self = Self { steps: 1, nesting: 1, names: 0 };
+
+    /// Of keywords, without the schemas that they hold or refer to.
+    fn of(keywords: &Keywords) -> Self {
+        let names = keywords.get("properties").and_then(Value::as_object).map_or(0, |names| names.len() as u64);
+        let required = keywords.get("required").and_then(Value::as_array).map_or(0, |names| names.len() as u64);
+        Self { names: names + required, ..Self::OF_BOOLEAN }
+    }
+
+    fn add(&mut self, inner: Self) {
+        self.steps = self.steps.saturating_add(inner.steps);
+        self.nesting = self.nesting.max(inner.nesting + 1);
+        self.names = self.names.saturating_add(inner.names);
+    }
 }
 
 impl<'s> Count<'_, 's> {
     fn of(&mut self, schema: &'s Value, nesting: u32) -> Result<Effort, TooMuch> {
-        const ONE: Effort = Effort { steps: 1, nesting: 1 };
-        let Value::Object(keywords) = schema else { return Ok(ONE) };
-        if let Some(known) = self.known.get(&std::ptr::from_ref(schema)) {
-            return Ok(known.unwrap_or(ONE));
+        let Value::Object(keywords) = schema else { return Ok(Effort::OF_BOOLEAN) };
+        if let Some(Some(known)) = self.known.get(&std::ptr::from_ref(schema)) {
+            return Ok(*known);
         }
         if nesting > NESTING_MAX {
             return Err(TooMuch::Nesting);
         }
         self.known.insert(schema, None);
-        self.found.push(keywords);
+        self.counted.schemas.push(keywords);
         self.ahead.extend(below(keywords));
-        let mut all = ONE;
-        for edge in self.edges(keywords)? {
+        let mut all = Effort::of(keywords);
+        for edge in self.edges(keywords, &mut all)? {
+            // Only a reference can lead back: what is written into a schema is smaller than it.
             if let (Some(None), Some(reference)) = (self.known.get(&std::ptr::from_ref(edge.schema)), edge.reference) {
                 return Err(TooMuch::Circle(reference.to_owned()));
             }
-            let one = self.of(edge.schema, nesting + 1)?;
-            all.steps = all.steps.saturating_add(one.steps);
-            all.nesting = all.nesting.max(one.nesting + 1);
+            all.add(self.of(edge.schema, nesting + 1)?);
         }
-        if all.steps > STEPS_MAX {
-            return Err(TooMuch::Steps);
-        }
-        if all.nesting > NESTING_MAX {
-            return Err(TooMuch::Nesting);
-        }
-        self.steps += all.steps;
-        if self.steps > ALL_STEPS_MAX {
-            return Err(TooMuch::AllSteps);
-        }
+        self.bound(keywords, all)?;
         self.known.insert(schema, Some(all));
         Ok(all)
     }
 
-    fn edges(&self, keywords: &'s Keywords) -> Result<Vec<Edge<'s>>, TooMuch> {
-        let mut edges: Vec<Edge<'s>> = of_same_value(keywords).map(|schema| Edge { schema, reference: None }).collect();
-        for (reference, leads_there) in references(keywords) {
-            let targets = self.places.of_reference(reference);
-            if targets.is_empty() && !META_SCHEMAS.iter().any(|known| reference.starts_with(known)) {
-                return Err(TooMuch::Nowhere(reference.to_owned()));
+    /// Whether what is asked because `keywords` are is within the limits, and what was counted before with it.
+    fn bound(&mut self, keywords: &Keywords, all: Effort) -> Result<(), TooMuch> {
+        self.counted.most_steps = self.counted.most_steps.max(all.steps);
+        self.all_steps += all.steps;
+        if keywords.contains_key("allOf") {
+            self.names_squares = self.names_squares.saturating_add(all.names.saturating_mul(all.names));
+            if all.names > NAMES_MAX || self.names_squares > NAMES_SQUARES_MAX {
+                return Err(TooMuch::Names);
             }
-            let reference = (leads_there && targets.len() == 1).then_some(reference);
-            edges.extend(targets.into_iter().map(|schema| Edge { schema, reference }));
+        }
+        match all {
+            Effort { steps, .. } if steps > STEPS_MAX => Err(TooMuch::Steps),
+            Effort { nesting, .. } if nesting > NESTING_MAX => Err(TooMuch::Nesting),
+            _ if self.all_steps > ALL_STEPS_MAX => Err(TooMuch::AllSteps),
+            _ => Ok(()),
+        }
+    }
+
+    /// What `keywords` have asked; what is asked without one is added to `all`.
+    fn edges(&self, keywords: &'s Keywords, all: &mut Effort) -> Result<Vec<Edge<'s>>, TooMuch> {
+        let mut edges: Vec<Edge<'s>> = of_same_value(keywords).map(|schema| Edge { schema, reference: None }).collect();
+        for reference in references(keywords) {
+            let targets = self.places.of_reference(keywords, reference);
+            if targets.is_empty() {
+                if !META_SCHEMAS.iter().any(|known| reference.text.starts_with(known)) {
+                    return Err(TooMuch::Nowhere(reference.text.to_owned()));
+                }
+                all.steps += META_SCHEMA_STEPS;
+            }
+            edges.extend(targets.into_iter().map(|schema| Edge { schema, reference: Some(reference.text) }));
         }
         Ok(edges)
     }

@@ -111,7 +111,7 @@ impl<'s> Ways<'_, 's> {
             let (mut found, mut ahead) = (Vec::new(), vec![schema]);
             while let Some(schema) = ahead.pop() {
                 let from = resources.of(schema);
-                let targets = references(schema).flat_map(|(reference, _)| places.of_reference(reference));
+                let targets = references(schema).flat_map(|reference| places.of_reference(schema, reference));
                 found.extend(targets.filter_map(Value::as_object).map(|target| Edge { from, target }));
                 ahead.extend(of_same_value(schema).chain(below(schema)).filter_map(Value::as_object));
             }

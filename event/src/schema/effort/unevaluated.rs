@@ -60,7 +60,7 @@ impl<'s> Unfolding<'_, 's> {
             let mut beside = of_same_value(schema).filter_map(Value::as_object);
             beside.try_for_each(|schema| this.unfold(schema, further(at, schema), keyword))?;
             // What is referred to is unfolded as if it stood here.
-            let targets = references(schema).flat_map(|(reference, _)| this.places.of_reference(reference));
+            let targets = references(schema).flat_map(|reference| this.places.of_reference(schema, reference));
             let targets: Vec<_> = targets.filter_map(Value::as_object).collect();
             targets.into_iter().try_for_each(|schema| this.unfold(schema, at, keyword))
         })?;
