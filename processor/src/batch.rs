@@ -33,52 +33,35 @@ pub struct Done {
 /// A batch, and what it is done with.
 pub struct Run<'r> {
     /// What was gathered.
-    batch: &'r Batch,
+    pub batch: &'r Batch,
     /// Where its records come from.
-    lanes: &'r Lanes<'r>,
+    pub lanes: &'r Lanes<'r>,
     /// What waits in place, and how often it was run.
-    waiting: &'r Waiting,
+    pub waiting: &'r Waiting,
     /// What its tenants may use.
-    quotas: &'r mut Quotas,
+    pub quotas: &'r mut Quotas,
     /// Does one event.
-    stepper: &'r mut Stepper,
+    pub stepper: &'r mut Stepper,
     /// Whose transaction it is.
-    member: &'r mut dyn Transactor,
+    pub member: &'r mut dyn Transactor,
     /// The time, milliseconds since 1970.
-    now_ms: i64,
+    pub now_ms: i64,
+    /// What has come to wait so far: nothing.
+    pub stops: Stops,
+}
+
+/// Where partitions of a batch have come to a stop.
+#[derive(Debug, Default)]
+pub struct Stops {
     /// Events that have come to wait in place.
     waits: Vec<Wait>,
     /// Their partitions.
-    stopped: HashSet<(usize, i32)>,
+    partitions: HashSet<(usize, i32)>,
     /// How many events had no turn since one before them waits in place, or wait themselves.
     passed_by: usize,
 }
 
-impl<'r> Run<'r> {
-    /// Of a batch that nothing was done of.
-    pub fn new(
-        batch: &'r Batch,
-        lanes: &'r Lanes<'r>,
-        waiting: &'r Waiting,
-        quotas: &'r mut Quotas,
-        stepper: &'r mut Stepper,
-        member: &'r mut dyn Transactor,
-        now_ms: i64,
-    ) -> Self {
-        Self {
-            batch,
-            lanes,
-            waiting,
-            quotas,
-            stepper,
-            member,
-            now_ms,
-            waits: Vec::new(),
-            stopped: HashSet::new(),
-            passed_by: 0,
-        }
-    }
-
+impl Run<'_> {
     /// Does its events, as many as its time is enough for, and commits what follows from them together with their offsets.
     ///
     /// # Errors
@@ -90,17 +73,19 @@ impl<'r> Run<'r> {
         let mut left = self.in_turns(turns)?;
         let undone = left.len();
         // What stands behind an event that waits in its place is read again.
-        left.retain(|index| self.batch.get(*index).is_some_and(|record| !self.stopped.contains(&place(&record))));
+        left.retain(|index| {
+            self.batch.get(*index).is_some_and(|record| !self.stops.partitions.contains(&place(&record)))
+        });
         let stepped = Instant::now();
-        let committed = committed(self.batch, &self.waits, &left);
+        let committed = committed(self.batch, &self.stops.waits, &left);
         self.member.commit(&committed)?;
-        let events = self.batch.len() - undone - self.passed_by;
+        let events = self.batch.len() - undone - self.stops.passed_by;
         span.record("events.done", events);
         span.record("commit.ms", u64::try_from(stepped.elapsed().as_millis()).unwrap_or(u64::MAX));
         metrics.batch_events.observe(events as f64);
         metrics.batch_seconds.observe((stepped - started).as_secs_f64());
         metrics.commit_seconds.observe(stepped.elapsed().as_secs_f64());
-        Ok(Done { committed, events, waits: self.waits, left })
+        Ok(Done { committed, events, waits: self.stops.waits, left })
     }
 
     /// Gives the parties their turns. What was not done, in order.
@@ -154,8 +139,8 @@ impl<'r> Run<'r> {
     /// Does one event; how long its function took.
     fn outcome_of(&mut self, index: usize) -> Result<Duration, Error> {
         let record = self.batch.get(index).expect("places are those of the batch's records");
-        if !self.stopped.is_empty() && self.stopped.contains(&place(&record)) {
-            self.passed_by += 1;
+        if !self.stops.partitions.is_empty() && self.stops.partitions.contains(&place(&record)) {
+            self.stops.passed_by += 1;
             return Ok(Duration::ZERO);
         }
         let (arrival, queue) = match self.lanes.lane(&record) {
@@ -178,9 +163,9 @@ impl<'r> Run<'r> {
         };
         if let Verdict::WaitInPlace(tier) = verdict {
             let delay_ms = i64::try_from(tier.delay().as_millis()).unwrap_or(i64::MAX);
-            self.stopped.insert(place(&record));
-            self.passed_by += 1;
-            self.waits.push(Wait {
+            self.stops.partitions.insert(place(&record));
+            self.stops.passed_by += 1;
+            self.stops.waits.push(Wait {
                 partition: TopicPartition { topic: record.topic().clone(), partition: record.partition() },
                 offset: record.offset(),
                 attempts: arrival.attempts + 1,

@@ -190,16 +190,7 @@ impl Stepper {
         let Arrival { record, origin, attempts, in_tier } = arrival;
         // A job may have been given another policy while the event waited in a tier.
         let ordering = if in_tier { Ordering::None } else { event.retry.ordering };
-        let span = self.span(decoded, event, id);
-        let carried = Carried::new(decoded.traceparent, decoded.tracestate);
-        let trace = match &span {
-            None => carried,
-            Some(span) => {
-                carried.adopt(span);
-                span.follows_from(self.batch.id());
-                carried.onward(span)
-            }
-        };
+        let (span, trace) = self.trace(decoded, event, id);
         let _entered = span.as_ref().map(Span::enter);
         let source = Source { record, origin, attempts: attempts + 1, id, trace: &trace };
         if let Some(cause) = room::too_much_to_carry(&record, id, &trace) {
@@ -277,11 +268,18 @@ impl Stepper {
         })
     }
 
-    /// A span for the event, where its producer traces it and traces are exported.
-    fn span(&self, decoded: &Decoded<'_>, event: &EventView, id: &str) -> Option<Span> {
-        (self.traces && decoded.traceparent.is_some()).then(|| {
-            tracing::info_span!("process event", otel.kind = "consumer", tenant = %event.tenant, job = %event.job, event = %event.event, id)
-        })
+    /// A span for the event, where its producer traces it and traces are exported; and the context that what follows from
+    /// it carries on.
+    fn trace(&self, decoded: &Decoded<'_>, event: &EventView, id: &str) -> (Option<Span>, Carried) {
+        let carried = Carried::new(decoded.traceparent, decoded.tracestate);
+        if !self.traces || decoded.traceparent.is_none() {
+            return (None, carried);
+        }
+        let span = tracing::info_span!("process event", otel.kind = "consumer", tenant = %event.tenant, job = %event.job, event = %event.event, id);
+        carried.adopt(&span);
+        span.follows_from(self.batch.id());
+        let onward = carried.onward(&span);
+        (Some(span), onward)
     }
 }
 

@@ -23,7 +23,7 @@ use jobico_service::health::Component;
 use tokio_util::sync::CancellationToken;
 
 use crate::arrival::Lanes;
-use crate::batch::Run;
+use crate::batch::{Run, Stops};
 use crate::config::Limits;
 use crate::desk::Desk;
 use crate::library::Library;
@@ -177,7 +177,16 @@ impl Worker {
             return Ok(());
         }
         let begun = Instant::now();
-        let run = Run::new(&desk.batch, &lanes, &desk.waiting, quotas, stepper, &mut *desk.member, now_ms);
+        let run = Run {
+            batch: &desk.batch,
+            lanes: &lanes,
+            waiting: &desk.waiting,
+            quotas,
+            stepper,
+            member: &mut *desk.member,
+            now_ms,
+            stops: Stops::default(),
+        };
         let done = run.commit(&mut desk.turns, &self.metrics);
         stepper.end_batch();
         let done = done?;
