@@ -277,6 +277,9 @@ pub trait Consumer: Send {
     /// The partitions this member has now.
     fn assignment(&self) -> BTreeSet<TopicPartition>;
 
+    /// How many these are; it costs nothing where they are many.
+    fn assigned(&self) -> usize;
+
     /// The partitions that became this member's since this was asked last, also those that it lost and has again.
     fn take_assigned(&mut self) -> Vec<TopicPartition>;
 

@@ -130,7 +130,7 @@ impl Desk {
             let is_queue = |topic: &str| name::tier_of(pool, topic).is_none();
             let gathered = self.batch.iter().filter(|record| is_queue(record.topic())).count();
             self.backlog.tell(self.member.backlog(&is_queue) + gathered as u64);
-            self.assigned.set(self.member.assignment().len());
+            self.assigned.set(self.member.assigned());
         }
     }
 

@@ -14,7 +14,7 @@ use crate::recording::kind::{Kind, Logs, Results};
 /// How often lag is asked for.
 const INTERVAL: Duration = Duration::from_secs(15);
 /// … or less often: with very many topics a question takes long, and a rest of so many times as long keeps it a small load.
-const REST_FACTOR: u32 = 20;
+const REST_FACTOR: u32 = 100;
 
 /// Sets the gauges of lag until the stop.
 ///

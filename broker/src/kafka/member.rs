@@ -224,6 +224,10 @@ impl Consumer for Member {
         self.intake.assignment()
     }
 
+    fn assigned(&self) -> usize {
+        self.intake.assigned()
+    }
+
     fn take_assigned(&mut self) -> Vec<TopicPartition> {
         self.intake.take_assigned()
     }

@@ -82,6 +82,10 @@ impl<Producer: Send> Consumer for KafkaTransactor<Producer> {
         self.member.assignment()
     }
 
+    fn assigned(&self) -> usize {
+        self.member.assigned()
+    }
+
     fn take_assigned(&mut self) -> Vec<TopicPartition> {
         self.member.take_assigned()
     }

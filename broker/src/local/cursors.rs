@@ -35,7 +35,7 @@ impl Cursors {
         &self.inbox
     }
 
-    pub(super) fn partitions(&self) -> impl Iterator<Item = &Arc<Partition>> {
+    pub(super) fn partitions(&self) -> impl ExactSizeIterator<Item = &Arc<Partition>> {
         self.by_partition.values().map(|cursor| &cursor.partition)
     }
 

@@ -132,6 +132,10 @@ impl Consumer for Member {
         self.cursors.partitions().map(|partition| partition.name()).collect()
     }
 
+    fn assigned(&self) -> usize {
+        self.cursors.partitions().len()
+    }
+
     fn take_assigned(&mut self) -> Vec<TopicPartition> {
         std::mem::take(&mut self.assigned)
     }

@@ -148,6 +148,10 @@ impl Consumer for LocalTransactor {
         self.member.assignment()
     }
 
+    fn assigned(&self) -> usize {
+        self.member.assigned()
+    }
+
     fn take_assigned(&mut self) -> Vec<TopicPartition> {
         self.member.take_assigned()
     }

@@ -36,6 +36,10 @@ impl Consumer for FaultyConsumer {
         self.inner.assignment()
     }
 
+    fn assigned(&self) -> usize {
+        self.inner.assigned()
+    }
+
     fn take_assigned(&mut self) -> Vec<TopicPartition> {
         self.inner.take_assigned()
     }

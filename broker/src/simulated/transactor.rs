@@ -146,6 +146,10 @@ impl Consumer for FaultyTransactor {
         self.inner.assignment()
     }
 
+    fn assigned(&self) -> usize {
+        self.inner.assigned()
+    }
+
     fn take_assigned(&mut self) -> Vec<TopicPartition> {
         self.inner.take_assigned()
     }

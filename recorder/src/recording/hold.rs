@@ -102,6 +102,9 @@ mod tests {
         fn assignment(&self) -> BTreeSet<TopicPartition> {
             BTreeSet::from([partition(i32::from(self.gathered > 0)), partition(2)])
         }
+        fn assigned(&self) -> usize {
+            self.assignment().len()
+        }
         fn take_assigned(&mut self) -> Vec<TopicPartition> {
             unreachable!("a recorder does not ask")
         }

@@ -127,6 +127,11 @@ impl Intake {
         self.numbers.keys().cloned().collect()
     }
 
+    /// How many these are.
+    pub(super) fn assigned(&self) -> usize {
+        self.numbers.len()
+    }
+
     /// Holds a partition back: it is not asked any more. librdkafka stops fetching once as much is ahead as it may.
     pub(super) fn pause(&mut self, partition: &TopicPartition) {
         if let Some(source) = self.source(partition) {
