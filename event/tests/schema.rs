@@ -71,6 +71,11 @@ fn large_events_with_ordinary_schemas_are_checked_to_the_end() {
     let uuid = json!({"pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"});
     checked(json!({"items": {"allOf": [uuid, {"pattern": "^.{1,100}$"}, {"maxLength": 36}]}}), vec![id; 25_000].into());
     checked(json!({"pattern": r"^(?=.*\d)(?=.*[a-z])(?!.*\s).{8,}$"}), "secret12".repeat(500).into());
+    let fields: Map<_, _> = (0..30).map(|nth| (format!("a field {nth}"), json!({"minimum": 0}))).collect();
+    let object: Map<_, _> = (0..30).map(|nth| (format!("a field {nth}"), nth.into())).collect();
+    let names: Map<_, _> = (0..20).map(|nth| (format!("^x{nth}-"), json!({}))).collect();
+    let closed = json!({"properties": fields, "patternProperties": names, "additionalProperties": false});
+    checked(json!({"items": closed}), vec![Value::from(object); 1_000].into());
     let enumeration: Vec<_> = (0..20_000).map(|nth| json!([nth])).collect();
     checked(json!({"enum": enumeration}), json!([19_999]));
     let named: Map<_, _> = (0..40_000).map(|nth| (format!("x-name {nth}"), nth.into())).collect();

@@ -291,9 +291,23 @@ impl<'d> Members<'d> {
             }
             None => {
                 self.document.fuel.take_to_read(name);
-                self.members().find(|(other, _)| *other == name).map(|(_, value)| value)
+                let mut rest = self.members();
+                let found = std::iter::from_fn(|| rest.advance()).find(|(other, _)| *other == name);
+                found.map(|(_, value)| value)
             }
         }
+    }
+
+    /// The next member, of which the name alone is looked at.
+    fn advance(&mut self) -> Option<(&'d str, Place<'d>)> {
+        while self.at < self.end {
+            let (name, value) = (Place { document: self.document, at: self.at }, self.at + 1);
+            self.at = end(&self.document.entries, value);
+            if let Entry::String(name) = name.entry() {
+                return Some((name, Place { document: self.document, at: value }));
+            }
+        }
+        None
     }
 }
 
@@ -324,16 +338,10 @@ impl<'d> Iterator for Members<'d> {
     type Item = (&'d str, Place<'d>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.at < self.end {
-            let (name, value) = (Place { document: self.document, at: self.at }, self.at + 1);
-            self.at = end(&self.document.entries, value);
-            if let Entry::String(name) = name.entry() {
-                self.document.fuel.take_to_go_below();
-                self.document.fuel.take_to_match_name(name);
-                return Some((name, Place { document: self.document, at: value }));
-            }
-        }
-        None
+        let (name, value) = self.advance()?;
+        self.document.fuel.take_to_go_below();
+        self.document.fuel.take_to_match_name(name);
+        Some((name, value))
     }
 }
 

@@ -4,14 +4,14 @@
 
 use crate::Failure;
 use crate::drain::Drains;
-use crate::processor::drain_with;
+use crate::processor::{self, drain_with};
 use crate::report::{Better, Ratio, Report};
 use crate::role::Guarantee;
 use crate::system::Lab;
 
 /// Measures one worker of each.
 pub fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failure> {
-    lab.fill()?;
+    processor::warm(lab)?;
     let (mut exactly, mut at_least) = (Drains::default(), Drains::default());
     let drain =
         |guarantee: Guarantee| drain_with(lab, guarantee.name(), &lab.group, &lab.queue, || lab.start_role(guarantee));

@@ -14,6 +14,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use crate::bare::copy_loop::{CopyLoop, Headers};
 use crate::kafka::Place;
 use crate::peer::{self, Tuning};
+use crate::processor as full_load;
 use crate::report::{Better, Ratio, Report};
 use crate::statistics::quantile;
 use crate::system::Lab;
@@ -44,7 +45,7 @@ const TUNING: Tuning = Tuning { threads: 1, commit_ms: peer::COMMIT_MS_DEFAULT }
 /// Measures the processor, against a bare copy loop and against the peer.
 pub fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failure> {
     // The peer warms up with what is in the queue.
-    lab.fill()?;
+    full_load::warm(lab)?;
     let (mut ours, mut bare, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     for pair in lab.pairs("light load") {
         pair.say();

@@ -10,7 +10,7 @@ use jobico_event::{QueueId, TenantId, name};
 
 use crate::drain::Drains;
 use crate::kafka::Topics;
-use crate::processor::{drain, drain_with};
+use crate::processor::{drain, drain_with, warm};
 use crate::report::{Better, Ratio, Report};
 use crate::system::{Lab, TENANT};
 use crate::{Failure, say};
@@ -25,7 +25,7 @@ const REACH: f64 = 0.9;
 
 /// Measures many against one.
 pub fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failure> {
-    lab.fill()?;
+    warm(lab)?;
     let queues = set_up(lab)?;
     let (mut many, mut one) = (Drains::default(), Drains::default());
     let group = name::processor_group(POOL);

@@ -22,9 +22,7 @@ const TUNINGS: [Tuning; 5] = [
 
 /// Measures both.
 pub fn measure(lab: &Lab, report: &mut Report) -> Result<(), Failure> {
-    lab.fill()?;
-    say("streams: a run that does not count, for Kafka to be warm");
-    processor::drain(lab, 1)?;
+    processor::warm(lab)?;
     say("streams: which way is quickest");
     let workers = quickest(&WORKERS, |workers| processor::drain(lab, workers))?;
     let tuning = quickest(&TUNINGS, |tuning| peer::drain(lab, tuning))?;

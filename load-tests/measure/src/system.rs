@@ -54,6 +54,7 @@ pub struct Lab {
     scratch: PathBuf,
     topics: OnceCell<()>,
     filled: OnceCell<()>,
+    warmed: OnceCell<()>,
     registry: OnceCell<Process>,
     names: Cell<u32>,
 }
@@ -91,6 +92,7 @@ impl Lab {
             scratch: settings.scratch.clone(),
             topics: OnceCell::new(),
             filled: OnceCell::new(),
+            warmed: OnceCell::new(),
             registry: OnceCell::new(),
             names: Cell::new(0),
         })
@@ -129,6 +131,12 @@ impl Lab {
             say(&format!("filling {} with {} events", self.queue.name(), self.events()));
             self.cluster.preload(&self.queue, self.events())
         })?;
+        Ok(())
+    }
+
+    /// Warms what is measured with, unless that was done already.
+    pub fn warm(&self, warm: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+        once(&self.warmed, warm)?;
         Ok(())
     }
 
