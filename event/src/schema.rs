@@ -6,6 +6,7 @@ mod fuel;
 mod matching;
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -94,7 +95,11 @@ impl Schema {
         let refused = |pointer: String, message: String| SchemaError::Schema { pointer, message };
         // First: what is too deep for the validator is too deep for its compiler.
         let effort = effort::check(&value).map_err(|error| refused(String::new(), error.to_string()))?;
-        let compiled = matching::compile(&value, text.len(), &effort)
+        // The library panics on some that it should refuse, such as two resources of one id, one of which has an anchor.
+        let compiled = catch_unwind(AssertUnwindSafe(|| matching::compile(&value, text.len(), &effort)))
+            .map_err(|_| {
+                refused(String::new(), "the validator has no way to compile it: let each $id be another one".into())
+            })?
             .map_err(|error| refused(error.instance_path().to_string(), error.to_string()))?;
         Ok(Self(Some(Arc::new(compiled))))
     }

@@ -136,6 +136,12 @@ fn no_schema_takes_for_ever_to_compile() {
     assert_eq!(Schema::inspect(&deepest.to_string()).err(), None);
 }
 
+#[test]
+fn what_cannot_be_compiled_is_refused_and_panics_nowhere() {
+    let twice = json!({"$ref": "http://x/r#n", "$defs": {"a": {"$id": "http://x/r", "$anchor": "n"}, "b": {"$id": "http://x/r"}}});
+    assert!(matches!(Schema::compile(&twice.to_string()), Err(SchemaError::Schema { .. })));
+}
+
 /// The deepest that both may be, on a thread of the usual size.
 #[test]
 fn the_deepest_schema_and_event_fit_the_stack() {

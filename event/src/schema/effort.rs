@@ -234,6 +234,13 @@ mod tests {
             json!({"$ref": "#/$defs/c0", "$defs": closed}),
             json!({"$ref": "http://json-schema.org/draft-07/schema#"}),
             json!({"properties": {"$ref": {"type": "string"}}, "default": {"$ref": "#/nowhere"}}),
+            // Ids that are alike, or are none in their draft, and data that looks like one.
+            json!({"$id": "http://x/person/schema.json", "allOf": [{"$ref": "/address/schema.json"}], "$defs": {"a": {"$id": "http://x/address/schema.json", "type": "object"}}}),
+            json!({"$id": "http://x/meta/schema", "allOf": [{"$ref": "https://json-schema.org/draft/2020-12/schema"}]}),
+            json!({"$schema": "http://json-schema.org/draft-04/schema#", "id": "http://x/node", "properties": {"child": {"id": "/properties/child", "$ref": "#"}}}),
+            json!({"$id": "http://x/root", "$ref": "#/$defs/order", "$defs": {"order": {"$ref": "order"}, "o": {"$id": "order", "allOf": [{"$ref": "#/$defs/order"}], "$defs": {"order": {"type": "object"}}}}}),
+            json!({"$id": "http://x/a", "allOf": [{"$ref": "#base"}], "$defs": {"base": {"$anchor": "base", "$ref": "b#base"}, "b": {"$id": "b", "$defs": {"base": {"$anchor": "base", "type": "object"}}}}}),
+            json!({"$id": "http://x/a", "allOf": [{"$ref": "b"}], "$defs": {"b": {"$id": "b", "type": "object"}}, "examples": [{"id": "100%"}]}),
         ] {
             assert!(check(&schema).is_ok(), "{schema}");
         }

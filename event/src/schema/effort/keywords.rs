@@ -24,7 +24,8 @@ const UNEVALUATED: [&str; 5] = ["if", "contains", "additionalProperties", "uneva
 const UNEVALUATED_MAPS: [&str; 1] = ["patternProperties"];
 /// References that lead where they say, and those that depend on how they were come to.
 const REFERENCE: &str = "$ref";
-const REFERENCES: [&str; 3] = [REFERENCE, "$dynamicRef", "$recursiveRef"];
+const RECURSIVE_REFERENCE: &str = "$recursiveRef";
+const REFERENCES: [&str; 3] = [REFERENCE, "$dynamicRef", RECURSIVE_REFERENCE];
 
 /// What a schema may be: an object of keywords, or true or false.
 pub(super) type Keywords = Map<String, Value>;
@@ -62,9 +63,13 @@ pub(super) struct Reference<'s> {
     pub(super) is_fixed: bool,
 }
 
-/// Its references.
+/// Its references. What a `$recursiveRef` says is not read: it is always `#` (JSON Schema Core 2019-09, 8.2.4.2.1).
 pub(super) fn references(keywords: &Keywords) -> impl Iterator<Item = Reference<'_>> {
-    let of = |name| Some(Reference { text: keywords.get(name)?.as_str()?, is_fixed: name == REFERENCE });
+    let of = |name| {
+        let text = keywords.get(name)?.as_str()?;
+        let text = if name == RECURSIVE_REFERENCE { "#" } else { text };
+        Some(Reference { text, is_fixed: name == REFERENCE })
+    };
     REFERENCES.into_iter().filter_map(of)
 }
 

@@ -1,5 +1,6 @@
 //! Where the references of a schema may lead.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use serde_json::Value;
@@ -10,7 +11,7 @@ use super::keywords::{Keywords, Reference, elements, members};
 pub(super) struct Places<'s> {
     document: &'s Value,
     /// What has an id of its own, by the id's last part.
-    by_id: HashMap<&'s str, Vec<&'s Value>>,
+    by_id: HashMap<String, Vec<&'s Value>>,
     /// All of them, and the document.
     roots: Vec<&'s Value>,
     /// Of each object, the innermost of them that it is written into, or is.
@@ -20,6 +21,8 @@ pub(super) struct Places<'s> {
     /// Whether an id is written so that another text may be the same.
     has_odd_ids: bool,
     anchors: HashMap<&'s str, Vec<&'s Value>>,
+    /// How many places were looked at.
+    looks: Cell<u64>,
 }
 
 impl<'s> Places<'s> {
@@ -32,6 +35,7 @@ impl<'s> Places<'s> {
             around: vec![0],
             has_odd_ids: false,
             anchors: HashMap::new(),
+            looks: Cell::new(0),
         };
         places.collect(document, 0);
         places
@@ -79,24 +83,40 @@ impl<'s> Places<'s> {
         } else if uri.is_empty() || is_odd(uri) || self.has_odd_ids {
             self.roots.as_slice()
         } else {
-            self.by_id.get(last_part(uri)).map(Vec::as_slice).unwrap_or_default()
+            self.of_id(uri)
         };
+        self.looks.set(self.looks.get() + roots.len() as u64);
         match fragment {
             "" => roots.to_vec(),
             pointer if pointer.starts_with('/') => {
                 let pointer = decoded(pointer);
-                roots.iter().filter_map(|root| root.pointer(&pointer)).collect()
+                roots.iter().filter_map(|root| at(root, &pointer)).collect()
             }
             anchor => self.anchors.get(anchor).cloned().unwrap_or_default(),
         }
     }
 
-    /// The roots that a schema is written into. Which of them is its resource depends on the draft, which reads `id` or `$id`.
+    /// How many places were looked at so far, for all references.
+    pub(super) fn looks(&self) -> u64 {
+        self.looks.get()
+    }
+
+    /// All that may have this id: whose ids have the same last part.
+    fn of_id(&self, id: &str) -> &[&'s Value] {
+        self.by_id.get(&last_part(id)).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The roots that a schema is written into, and others that may have the id of one. Which of them is its resource depends on
+    /// the draft, which reads `id` or `$id`; of two with one id the library knows the last.
     fn around(&self, schema: &Keywords) -> Vec<&'s Value> {
         let mut roots = Vec::new();
         let mut at = self.within.get(&std::ptr::from_ref(schema)).copied().unwrap_or_default();
         loop {
-            roots.push(self.roots[at]);
+            let root = self.roots[at];
+            roots.push(root);
+            let ids = ["$id", "id"].into_iter().filter_map(|name| root.get(name)?.as_str());
+            let others = ids.flat_map(|id| self.of_id(id.trim_end_matches('#')));
+            roots.extend(others.filter(|other| !std::ptr::eq(**other, root)));
             if at == 0 {
                 return roots;
             }
@@ -111,13 +131,36 @@ pub(super) fn is_resource(schema: &Keywords) -> bool {
     ids.into_iter().any(|id| !id.starts_with('#'))
 }
 
-/// Whether a URI may be the same as another text (RFC 3986, 6.2.2).
+/// Whether a URI may be the same as another text, or one of which the last part says little (RFC 3986, 5.2, 6.2.2).
 fn is_odd(uri: &str) -> bool {
-    uri.contains('%') || uri.split('/').any(|part| matches!(part, "." | ".."))
+    uri.contains(['%', '?']) || uri.ends_with('/') || uri.split('/').any(|part| matches!(part, "." | ".."))
 }
 
-fn last_part(uri: &str) -> &str {
-    uri.rsplit('/').next().unwrap_or_default()
+/// In lower case, as it may be a host.
+fn last_part(uri: &str) -> String {
+    uri.rsplit('/').next().unwrap_or_default().to_ascii_lowercase()
+}
+
+/// What a JSON pointer leads to, as the library reads it: an index may have zeros in front, and `~` stands for itself where
+/// RFC 6901 does not say what it is.
+fn at<'s>(root: &'s Value, pointer: &str) -> Option<&'s Value> {
+    pointer.split('/').skip(1).try_fold(root, |value, segment| match value {
+        Value::Object(members) => members.get(&unescaped(segment)),
+        Value::Array(elements) => elements.get(segment.parse::<usize>().ok()?),
+        _ => None,
+    })
+}
+
+fn unescaped(segment: &str) -> String {
+    let (mut name, mut rest) = (String::with_capacity(segment.len()), segment.chars());
+    while let Some(one) = rest.next() {
+        match (one, if one == '~' { rest.next() } else { None }) {
+            ('~', Some('0')) => name.push('~'),
+            ('~', Some('1')) => name.push('/'),
+            (one, other) => name.extend([one].into_iter().chain(other)),
+        }
+    }
+    name
 }
 
 /// A fragment without its percent-encoding (RFC 3986, 2.1).

@@ -53,7 +53,7 @@ pub(super) fn check<'s>(schema: &'s Value, places: &Places<'s>) -> Result<Counte
 /// From a schema to one that is asked of the same value.
 struct Edge<'s> {
     schema: &'s Value,
-    /// Where one leads there.
+    /// The reference, where it leads there and nowhere else.
     reference: Option<&'s str>,
 }
 
@@ -98,8 +98,9 @@ impl Effort {
 impl<'s> Count<'_, 's> {
     fn of(&mut self, schema: &'s Value, nesting: u32) -> Result<Effort, TooMuch> {
         let Value::Object(keywords) = schema else { return Ok(Effort::OF_BOOLEAN) };
-        if let Some(Some(known)) = self.known.get(&std::ptr::from_ref(schema)) {
-            return Ok(*known);
+        if let Some(known) = self.known.get(&std::ptr::from_ref(schema)) {
+            // A circle that may be none is gone through once.
+            return Ok(known.unwrap_or(Effort::OF_BOOLEAN));
         }
         if nesting > NESTING_MAX {
             return Err(TooMuch::Nesting);
@@ -109,7 +110,6 @@ impl<'s> Count<'_, 's> {
         self.ahead.extend(below(keywords));
         let mut all = Effort::of(keywords);
         for edge in self.edges(keywords, &mut all)? {
-            // Only a reference can lead back: what is written into a schema is smaller than it.
             if let (Some(None), Some(reference)) = (self.known.get(&std::ptr::from_ref(edge.schema)), edge.reference) {
                 return Err(TooMuch::Circle(reference.to_owned()));
             }
@@ -133,7 +133,7 @@ impl<'s> Count<'_, 's> {
         match all {
             Effort { steps, .. } if steps > STEPS_MAX => Err(TooMuch::Steps),
             Effort { nesting, .. } if nesting > NESTING_MAX => Err(TooMuch::Nesting),
-            _ if self.all_steps > ALL_STEPS_MAX => Err(TooMuch::AllSteps),
+            _ if self.all_steps + self.places.looks() > ALL_STEPS_MAX => Err(TooMuch::AllSteps),
             _ => Ok(()),
         }
     }
@@ -143,13 +143,15 @@ impl<'s> Count<'_, 's> {
         let mut edges: Vec<Edge<'s>> = of_same_value(keywords).map(|schema| Edge { schema, reference: None }).collect();
         for reference in references(keywords) {
             let targets = self.places.of_reference(keywords, reference);
-            if targets.is_empty() {
-                if !META_SCHEMAS.iter().any(|known| reference.text.starts_with(known)) {
-                    return Err(TooMuch::Nowhere(reference.text.to_owned()));
-                }
+            // A schema of the tenant's own may have the name of one.
+            let is_known = META_SCHEMAS.iter().any(|known| reference.text.starts_with(known));
+            if is_known {
                 all.steps += META_SCHEMA_STEPS;
+            } else if targets.is_empty() {
+                return Err(TooMuch::Nowhere(reference.text.to_owned()));
             }
-            edges.extend(targets.into_iter().map(|schema| Edge { schema, reference: Some(reference.text) }));
+            let only = (targets.len() == 1 && !is_known).then_some(reference.text);
+            edges.extend(targets.into_iter().map(|schema| Edge { schema, reference: only }));
         }
         Ok(edges)
     }
@@ -202,6 +204,16 @@ mod tests {
                 json!({"decoy": {"$id": "http://d/%61.json"}, "a": with(json!({"$id": "http://x/a.json"}))}),
             ),
             ("a/../b", json!({"decoy": {"$id": "x/b"}, "a": with(json!({"$id": "http://x/b/"}))})),
+            ("http://HOST", json!({"decoy": {"$id": "http://x/HOST"}, "a": with(json!({"$id": "http://host"}))})),
+            ("#/$defs/~~1", json!({"~/": {}, "~~1": bomb})),
+            (
+                "r#/$defs/a",
+                json!({"decoy": {"$id": "r", "$ref": "#/$defs/a", "$defs": {"a": {}}}, "r": {"$id": "r", "$defs": {"a": bomb}}}),
+            ),
+            (
+                "decoy",
+                json!({"decoy": {"$id": "decoy", "$ref": "#/$defs/a", "$defs": {"a": {}}}, "r": {"$id": "decoy", "$defs": {"a": bomb}}}),
+            ),
         ] {
             assert_eq!(
                 check(&json!({"items": {"$ref": reference}, "$defs": defs})),
@@ -211,9 +223,28 @@ mod tests {
         }
     }
 
+    /// Whatever it says.
+    #[test]
+    fn a_recursive_reference_leads_to_its_resource() {
+        let refused =
+            json!({"items": {"$recursiveRef": "#/$defs/z"}, "allOf": vec![json!({}); 10_000], "$defs": {"z": {}}});
+        assert_eq!(check(&refused), Err(TooMuch::Steps));
+        assert!(matches!(
+            check(&json!({"allOf": [{"$recursiveRef": "#/$defs/z"}], "$defs": {"z": {}}})),
+            Err(TooMuch::Circle(_))
+        ));
+    }
+
+    #[test]
+    fn references_that_miss_are_counted() {
+        let resources: Vec<Value> = (0..20_000).map(|nth| json!({"$id": format!("r{nth}")})).collect();
+        let references = vec![json!({"$dynamicRef": "#/q"}); 2_000];
+        assert_eq!(check(&json!({"q": {}, "prefixItems": references, "x": resources})), Err(TooMuch::AllSteps));
+    }
+
     #[test]
     fn what_leads_nowhere_or_in_a_circle_is_refused() {
-        for reference in ["#/nowhere", "#nowhere", "#/$defs/a/allOf/00", "x.json#/a"] {
+        for reference in ["#/nowhere", "#nowhere", "#/$defs/a/allOf/1", "x.json#/a"] {
             let schema = json!({"items": {"$ref": reference}, "$defs": {"a": {"allOf": [{}]}}});
             assert_eq!(check(&schema), Err(TooMuch::Nowhere(reference.to_owned())));
         }
