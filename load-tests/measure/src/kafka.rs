@@ -8,7 +8,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 use tokio::runtime::Runtime;
@@ -180,16 +180,8 @@ impl Cluster {
     pub fn reset(&self, group: &str, topics: &Topics, from: Place) -> Result<(), Failure> {
         let positions = self.positions(topics, from)?;
         let outsider: BaseConsumer = self.reader(group).create()?;
-        let deadline = Instant::now() + ANSWER_WAIT_MAX;
-        loop {
-            match outsider.commit(&positions, CommitMode::Sync) {
-                Ok(()) => return Ok(()),
-                Err(KafkaError::ConsumerCommit(code)) if is_unsettled(code) && Instant::now() < deadline => {
-                    std::thread::sleep(ASK_AGAIN_AFTER);
-                }
-                Err(error) => return Err(format!("cannot set the offsets of group {group}: {error}").into()),
-            }
-        }
+        once_settled(|| outsider.commit(&positions, CommitMode::Sync))
+            .map_err(|error| format!("cannot set the offsets of group {group}: {error}").into())
     }
 
     /// Looks at how far a group has come.
@@ -247,15 +239,21 @@ pub struct Watch {
 impl Watch {
     /// How many events the group has done, since the topic began.
     pub fn done(&self) -> Result<u64, Failure> {
-        let deadline = Instant::now() + ANSWER_WAIT_MAX;
-        loop {
-            match self.consumer.committed_offsets(self.partitions.clone(), ANSWER_WAIT_MAX) {
-                Ok(committed) => return Ok(committed.elements().iter().map(|part| offset(part.offset())).sum()),
-                Err(KafkaError::MetadataFetch(code)) if is_unsettled(code) && Instant::now() < deadline => {
-                    std::thread::sleep(ASK_AGAIN_AFTER);
-                }
-                Err(error) => return Err(format!("cannot read how far the group has come: {error}").into()),
+        let committed = once_settled(|| self.consumer.committed_offsets(self.partitions.clone(), ANSWER_WAIT_MAX))
+            .map_err(|error| format!("cannot read how far the group has come: {error}"))?;
+        Ok(committed.elements().iter().map(|part| offset(part.offset())).sum())
+    }
+}
+
+/// The answer of a group's coordinator, which is asked again while it is about to answer.
+fn once_settled<T>(ask: impl Fn() -> KafkaResult<T>) -> KafkaResult<T> {
+    let deadline = Instant::now() + ANSWER_WAIT_MAX;
+    loop {
+        match ask() {
+            Err(error) if error.rdkafka_error_code().is_some_and(is_unsettled) && Instant::now() < deadline => {
+                std::thread::sleep(ASK_AGAIN_AFTER);
             }
+            answer => return answer,
         }
     }
 }

@@ -17,12 +17,7 @@ pub(super) fn to_value(place: Place<'_>, expected: &Value) -> bool {
         (Entry::Null, Value::Null) => true,
         (Entry::Bool(value), Value::Bool(expected)) => value == expected,
         (Entry::Number(number), Value::Number(expected)) => cmp::equal_numbers(number, expected),
-        (Entry::String(text), Value::String(expected)) => {
-            text.len() == expected.len() && {
-                place.document.fuel.take_to_read(text);
-                text.as_ref() == expected
-            }
-        }
+        (Entry::String(text), Value::String(expected)) => is_text(place, text, expected),
         (Entry::Array { len, .. }, Value::Array(expected)) => {
             *len == expected.len()
                 && place.elements().zip(expected).all(|(element, expected)| to_value(element, expected))
@@ -32,6 +27,14 @@ pub(super) fn to_value(place: Place<'_>, expected: &Value) -> bool {
             *len == expected.len() && place.members().all(is_in)
         }
         _ => false,
+    }
+}
+
+/// Whether the text of a place is this one; they are read where they are as long.
+fn is_text(place: Place<'_>, text: &str, other: &str) -> bool {
+    text.len() == other.len() && {
+        place.document.fuel.take_to_read(text);
+        text == other
     }
 }
 
@@ -60,12 +63,7 @@ fn are_equal(left: Place<'_>, right: Place<'_>) -> bool {
         (Entry::Null, Entry::Null) => true,
         (Entry::Bool(left), Entry::Bool(right)) => left == right,
         (Entry::Number(left), Entry::Number(right)) => cmp::equal_numbers(&left, right),
-        (Entry::String(text), Entry::String(other)) => {
-            text.len() == other.len() && {
-                left.document.fuel.take_to_read(text);
-                text == other
-            }
-        }
+        (Entry::String(text), Entry::String(other)) => is_text(left, text, other),
         (Entry::Array { len, .. }, Entry::Array { len: other, .. }) => {
             len == other && left.elements().zip(right.elements()).all(|(left, right)| are_equal(left, right))
         }

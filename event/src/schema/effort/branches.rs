@@ -3,10 +3,10 @@
 //! Branches that each require one of a property's values are told apart by it: the compiler looks in each of them for each name,
 //! and keeps for each value the branches that may have it.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::TooMuch;
-use super::keywords::{Keywords, elements};
+use super::keywords::{Keywords, elements, names};
 
 /// Branches times names and values that they may be told apart by; it is about as many numbers in memory.
 pub(super) const CHOICES_MAX: usize = 10_000_000;
@@ -38,9 +38,8 @@ fn is_looked_into(branch: &Value) -> bool {
 }
 
 fn names_and_values(schema: &Keywords) -> usize {
-    let listed = ["enum", "required"].iter().filter_map(|name| schema.get(*name)?.as_array()).map(Vec::len);
-    let properties = schema.get("properties").and_then(Value::as_object).map_or(0, Map::len);
-    listed.sum::<usize>() + properties + usize::from(schema.contains_key("const"))
+    let values = schema.get("enum").and_then(Value::as_array).map_or(0, Vec::len);
+    names(schema) + values + usize::from(schema.contains_key("const"))
 }
 
 #[cfg(test)]

@@ -73,6 +73,17 @@ pub(super) fn references(keywords: &Keywords) -> impl Iterator<Item = Reference<
     REFERENCES.into_iter().filter_map(of)
 }
 
+/// What it says its id is, whether or not its draft reads that.
+pub(super) fn ids(keywords: &Keywords) -> impl Iterator<Item = &str> {
+    ["$id", "id"].into_iter().filter_map(|name| keywords.get(name)?.as_str())
+}
+
+/// How many properties it names, in `properties` and `required`.
+pub(super) fn names(keywords: &Keywords) -> usize {
+    let properties = keywords.get("properties").and_then(Value::as_object).map_or(0, Map::len);
+    properties + keywords.get("required").and_then(Value::as_array).map_or(0, Vec::len)
+}
+
 /// The patterns that it has strings and names matched with.
 pub(super) fn patterns(keywords: &Keywords) -> impl Iterator<Item = &str> {
     let of_strings = keywords.get("pattern").and_then(Value::as_str);

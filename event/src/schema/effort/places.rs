@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::keywords::{Keywords, Reference, elements, members};
+use super::keywords::{Keywords, Reference, elements, ids, members};
 
 /// Where references may lead.
 pub(super) struct Places<'s> {
@@ -73,6 +73,11 @@ impl<'s> Places<'s> {
         self.roots.len() - usize::from(!self.document.as_object().is_some_and(is_resource))
     }
 
+    /// The resource that an object of the document is in, or is.
+    pub(super) fn resource_of(&self, object: &Keywords) -> Option<&'s Keywords> {
+        self.roots[*self.within.get(&std::ptr::from_ref(object))?].as_object()
+    }
+
     /// All places that a reference of `schema` may mean: one, mostly; too many rather than too few where it cannot be said.
     pub(super) fn of_reference(&self, schema: &Keywords, reference: Reference<'_>) -> Vec<&'s Value> {
         let (uri, fragment) = reference.text.split_once('#').unwrap_or((reference.text, ""));
@@ -114,7 +119,7 @@ impl<'s> Places<'s> {
         loop {
             let root = self.roots[at];
             roots.push(root);
-            let ids = ["$id", "id"].into_iter().filter_map(|name| root.get(name)?.as_str());
+            let ids = root.as_object().into_iter().flat_map(ids);
             let others = ids.flat_map(|id| self.of_id(id.trim_end_matches('#')));
             roots.extend(others.filter(|other| !std::ptr::eq(**other, root)));
             if at == 0 {
@@ -126,9 +131,8 @@ impl<'s> Places<'s> {
 }
 
 /// Whether a schema is a resource of its own: its id is no mere anchor.
-pub(super) fn is_resource(schema: &Keywords) -> bool {
-    let ids = ["$id", "id"].iter().filter_map(|name| schema.get(*name)?.as_str());
-    ids.into_iter().any(|id| !id.starts_with('#'))
+fn is_resource(schema: &Keywords) -> bool {
+    ids(schema).any(|id| !id.starts_with('#'))
 }
 
 /// Whether a URI may be the same as another text, or one of which the last part says little (RFC 3986, 5.2, 6.2.2).

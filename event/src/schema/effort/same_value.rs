@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::TooMuch;
-use super::keywords::{Keywords, below, of_same_value, references};
+use super::keywords::{Keywords, below, names, of_same_value, references};
 use super::places::Places;
 
 /// Schemas that may be asked of one value, because one is asked.
@@ -83,9 +83,7 @@ impl Effort {
 
     /// Of keywords, without the schemas that they hold or refer to.
     fn of(keywords: &Keywords) -> Self {
-        let names = keywords.get("properties").and_then(Value::as_object).map_or(0, |names| names.len() as u64);
-        let required = keywords.get("required").and_then(Value::as_array).map_or(0, |names| names.len() as u64);
-        Self { names: names + required, ..Self::OF_BOOLEAN }
+        Self { names: names(keywords) as u64, ..Self::OF_BOOLEAN }
     }
 
     fn add(&mut self, inner: Self) {

@@ -9,8 +9,8 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::keywords::{Keywords, below, elements, members, of_same_value, references};
-use super::places::{Places, is_resource};
+use super::keywords::{Keywords, below, of_same_value, references};
+use super::places::Places;
 use super::{TooMuch, further};
 
 /// Ways beyond the first one to each schema. The compiler takes a time of their square, where they lead to the same one.
@@ -28,28 +28,7 @@ pub(super) fn check<'s>(document: &'s Value, places: &Places<'s>) -> Result<(), 
     if places.resources() < 2 {
         return Ok(());
     }
-    let mut resources = Resources(HashMap::new());
-    resources.collect(document, root);
-    Ways { places, resources, edges: HashMap::new(), seen: HashSet::new(), known: HashSet::new() }.follow(root)
-}
-
-/// Which resource each object is in.
-struct Resources(HashMap<Id, Id>);
-
-impl Resources {
-    fn collect(&mut self, value: &Value, mut within: Id) {
-        if let Value::Object(keywords) = value {
-            if is_resource(keywords) {
-                within = keywords;
-            }
-            self.0.insert(keywords, within);
-        }
-        elements(value).chain(members(value)).for_each(|value| self.collect(value, within));
-    }
-
-    fn of(&self, schema: &Keywords) -> Id {
-        self.0.get(&std::ptr::from_ref(schema)).copied().unwrap_or(schema)
-    }
+    Ways { places, edges: HashMap::new(), seen: HashSet::new(), known: HashSet::new() }.follow(root)
 }
 
 /// From a schema to one that it, or what is written into it, refers to.
@@ -57,6 +36,11 @@ impl Resources {
 struct Edge<'s> {
     from: Id,
     target: &'s Keywords,
+}
+
+/// The resource that a schema is in.
+fn resource(places: &Places<'_>, schema: &Keywords) -> Id {
+    places.resource_of(schema).unwrap_or(schema)
 }
 
 /// The resources gone through, as one number.
@@ -69,7 +53,6 @@ enum Step<'s> {
 
 struct Ways<'p, 's> {
     places: &'p Places<'s>,
-    resources: Resources,
     edges: HashMap<Id, Rc<[Edge<'s>]>>,
     seen: HashSet<(Id, Scope)>,
     known: HashSet<Id>,
@@ -97,7 +80,7 @@ impl<'s> Ways<'_, 's> {
             entered.insert(std::ptr::from_ref(schema));
             ahead.push(Step::Leave(schema));
             for edge in self.edges(schema).iter() {
-                let to = self.resources.of(edge.target);
+                let to = resource(self.places, edge.target);
                 let scope = if to == edge.from { scope } else { further(further(scope, edge.from), to) };
                 ahead.push(Step::Enter(edge.target, scope));
             }
@@ -106,11 +89,11 @@ impl<'s> Ways<'_, 's> {
     }
 
     fn edges(&mut self, schema: &'s Keywords) -> Rc<[Edge<'s>]> {
-        let (places, resources) = (self.places, &self.resources);
+        let places = self.places;
         let edges = self.edges.entry(schema).or_insert_with(|| {
             let (mut found, mut ahead) = (Vec::new(), vec![schema]);
             while let Some(schema) = ahead.pop() {
-                let from = resources.of(schema);
+                let from = resource(places, schema);
                 let targets = references(schema).flat_map(|reference| places.of_reference(schema, reference));
                 found.extend(targets.filter_map(Value::as_object).map(|target| Edge { from, target }));
                 ahead.extend(of_same_value(schema).chain(below(schema)).filter_map(Value::as_object));

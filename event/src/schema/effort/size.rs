@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::TooMuch;
-use super::keywords::{Keywords, elements, members};
+use super::keywords::{Keywords, elements, ids, members};
 
 /// Bytes of the paths of all that is written into a schema, and of URIs beside them.
 pub(super) const PATHS_BYTES_MAX: usize = 64 << 20;
@@ -67,7 +67,7 @@ fn digits(number: usize) -> usize {
 }
 
 fn longest_id(value: &Value) -> usize {
-    let own = ["$id", "id"].iter().filter_map(|name| value.get(*name)?.as_str()).map(str::len);
+    let own = value.as_object().into_iter().flat_map(ids).map(str::len);
     let inner = elements(value).chain(members(value)).map(longest_id);
     own.chain(inner).max().unwrap_or_default()
 }
