@@ -10,6 +10,8 @@
 //! - `return(die)`: the process aborts at once, with what its sockets have been given so far, and no more;
 //! - `return(die in N us)`: it aborts while the call that follows is under way;
 //! - `return(stop)`: it is stopped (SIGSTOP), until somebody continues it;
+//! - `return(wait N ms and die)`, `return(wait N ms and stop)`: the call is held up for so long before, while what was handed
+//!   over to other threads goes on;
 //! - `return(fail)`: the call fails, with an error after which the transaction is to be aborted.
 //!
 //! The clauses are joined by `;`. Without the feature `failpoints` none of it is there, and [`reach`] is nothing.
@@ -33,7 +35,11 @@ pub const BEGUN: &str = "begin::after";
 pub const PRODUCE: &str = "produce::before";
 /// A record of an outcome is produced: it may be with the broker or not.
 pub const PRODUCED: &str = "produce::after";
-/// All outcomes of the batch are with the broker, its offsets are not.
+/// All outcomes of the batch are produced, and no offset is sent.
+pub const COMMIT: &str = "commit::before";
+/// The last outcomes and the offsets are on their way: each may be with the broker or not.
+pub const SENDING: &str = "commit::sending";
+/// All outcomes of the batch are with the broker, its offsets may be or not.
 pub const DRAINED: &str = "commit::drained";
 /// Outcomes and offsets are with the broker, in an open transaction. The call that follows is the commit.
 pub const OFFSETS: &str = "commit::offsets";
@@ -85,9 +91,14 @@ fn obey(place: &'static str, order: &str) -> Result<(), Error> {
             stop();
             Ok(())
         }
+        waits if waits.starts_with("wait ") => {
+            let (millis, then) = waits[5..].split_once(" ms and ").unwrap_or_else(|| no_such_order(place, order));
+            std::thread::sleep(Duration::from_millis(millis.parse().unwrap_or_else(|_| no_such_order(place, order))));
+            obey(place, then)
+        }
         later => {
             let micros = later.strip_prefix("die in ").and_then(|rest| rest.strip_suffix(" us")?.parse().ok());
-            let micros = micros.unwrap_or_else(|| panic!("{place}: no such order: {later}"));
+            let micros = micros.unwrap_or_else(|| no_such_order(place, order));
             std::thread::spawn(move || {
                 std::thread::sleep(Duration::from_micros(micros));
                 std::process::abort();
@@ -95,6 +106,11 @@ fn obey(place: &'static str, order: &str) -> Result<(), Error> {
             Ok(())
         }
     }
+}
+
+#[cfg(feature = "failpoints")]
+fn no_such_order<T>(place: &str, order: &str) -> T {
+    panic!("{place}: no such order: {order}")
 }
 
 /// Stops this process, all threads of it, until it is continued.

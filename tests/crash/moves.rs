@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use jobico_broker::crash_point::{DRAINED, HAND_OVER, HANDED_OVER};
+use jobico_broker::crash_point::{COMMIT, HAND_OVER, HANDED_OVER};
 use rand::Rng;
 
-use super::scene::{BATCH, Scene};
+use super::scene::{BATCH, Scene, once_delivered};
 use super::{seeded, setting};
 use crate::system::eventually;
 
@@ -137,7 +137,7 @@ fn a_zombie_of_the_old_pool_that_wakes_after_the_move_commits_nothing() {
     let mut scene = Scene::new();
     let pools = pools(&scene);
     scene.send(PORTION);
-    scene.start_doomed("old", &format!("{DRAINED}=1*off->1*return(stop)"));
+    scene.start_doomed("old", &format!("{COMMIT}=1*off->1*{}", once_delivered("stop")));
     scene.system.process("old").await_stopped();
     scene.move_to(&pools[1]);
     scene.start("new");

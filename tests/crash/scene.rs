@@ -22,6 +22,11 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How long outcomes may take: longer than a transaction that nobody ends (30 s), and what follows it.
 const OUTCOMES_MAX: Duration = Duration::from_secs(120);
 
+/// What a crash point is told: to do `then` once what was given to librdkafka's threads is with the broker.
+pub fn once_delivered(then: &str) -> String {
+    format!("return(wait 300 ms and {then})")
+}
+
 /// See the module.
 pub struct Scene {
     pub system: System,

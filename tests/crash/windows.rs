@@ -4,9 +4,11 @@
 
 use std::time::Instant;
 
-use jobico_broker::crash_point::{ABORT, ABORTED, BEGIN, BEGUN, COMMITTED, DRAINED, OFFSETS, PRODUCE, PRODUCED};
+use jobico_broker::crash_point::{
+    ABORT, ABORTED, BEGIN, BEGUN, COMMIT, COMMITTED, DRAINED, OFFSETS, PRODUCE, PRODUCED, SENDING,
+};
 
-use super::scene::{BATCH, Scene};
+use super::scene::{BATCH, Scene, once_delivered};
 use crate::system::{On, System};
 
 /// Events of a test: eight batches at least.
@@ -82,6 +84,11 @@ fn a_crash_after_produce_has_one_outcome_for_each_event() {
 
 #[test]
 fn a_crash_when_all_is_produced_and_no_offset_sent_has_one_outcome_for_each_event() {
+    dies(&format!("{COMMIT}={BEFORE}*off->{}", once_delivered("die")), Left::Transaction);
+}
+
+#[test]
+fn a_crash_when_all_is_produced_and_offsets_are_on_their_way_has_one_outcome_for_each_event() {
     dies_at(DRAINED, Left::Transaction);
 }
 
@@ -99,11 +106,21 @@ fn a_crash_after_the_coordinator_has_committed_has_one_outcome_for_each_event() 
 /// some and has not in others. `crash::brokers` has the one where it certainly gets it from a dead worker.
 #[test]
 fn a_crash_in_the_midst_of_a_commit_has_one_outcome_for_each_event() {
+    dies_soon_after(OFFSETS, [0, 200, 500, 1_000, 2_000, 4_000]);
+}
+
+/// As above, from the moment on at which the offsets set out beside the last outcomes: either may be first.
+#[test]
+fn a_crash_while_offsets_and_outcomes_are_sent_has_one_outcome_for_each_event() {
+    dies_soon_after(SENDING, [0, 300, 700, 1_500, 3_000, 6_000]);
+}
+
+fn dies_soon_after(place: &str, each_of_micros: [u32; 6]) {
     let mut scene = Scene::new();
     scene.send(EVENTS);
     let mut before = 0;
-    for micros in [0, 200, 500, 1_000, 2_000, 4_000] {
-        scene.start_doomed("first", &format!("{OFFSETS}=return(die in {micros} us)"));
+    for micros in each_of_micros {
+        scene.start_doomed("first", &format!("{place}=return(die in {micros} us)"));
         scene.system.await_death("first");
         // Who takes over decides it, where the coordinator had not: readers alone see what was committed by now.
         let seen = scene.outcomes_now();
@@ -130,7 +147,8 @@ fn a_batch_that_is_aborted_at_every_step_in_turn_has_one_outcome_for_each_event(
     let mut scene = Scene::new();
     scene.send(EVENTS);
     let fails = |place: &str, times: usize| format!("{place}={times}*off->1*return(fail)");
-    let places = [(BEGIN, 1), (BEGUN, 3), (PRODUCE, 20), (PRODUCED, 30), (DRAINED, 2), (OFFSETS, 2)];
+    let places =
+        [(BEGIN, 1), (BEGUN, 3), (PRODUCE, 20), (PRODUCED, 30), (COMMIT, 2), (SENDING, 2), (DRAINED, 2), (OFFSETS, 2)];
     let failpoints: Vec<String> = places.iter().map(|(place, times)| fails(place, *times)).collect();
     scene.start_doomed("first", &failpoints.join(";"));
     scene.await_outcomes(EVENTS);
@@ -145,7 +163,7 @@ fn readers_held_up_by_a_dead_processor_are_freed_by_its_successor_and_by_no_one_
     let system = System::new(On::Kafka).with_env("JOBICO_KAFKA_TRANSACTION_TIMEOUT_MS", "600000");
     let mut scene = Scene::with(system);
     scene.send(EVENTS);
-    scene.start_doomed("first", &format!("{DRAINED}={BEFORE}*off->return(die)"));
+    scene.start_doomed("first", &format!("{COMMIT}={BEFORE}*off->{}", once_delivered("die")));
     scene.system.await_death("first");
     let (before, begun) = (scene.outcomes_now(), Instant::now());
     // Another does the work, the dead one's too; what it commits stands behind the open transaction.

@@ -1,6 +1,6 @@
 //! Calls of librdkafka that may never return, made by a thread that can be left behind.
 
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
@@ -13,14 +13,13 @@ pub(super) struct Errand {
     jobs: Option<Sender<Job>>,
 }
 
+/// What an errand is to bring back.
+pub(super) struct Underway<T>(Receiver<T>);
+
 impl Errand {
-    /// Has `job` done, and returns what it does. None where it was not done within `wait`: it may be so still, at any time,
-    /// so that everything it needs has to be its own.
-    pub(super) fn run<T: Send + 'static>(
-        &mut self,
-        job: impl FnOnce() -> T + Send + 'static,
-        wait: Duration,
-    ) -> Option<T> {
+    /// Has `job` begun. It may still be done when nobody waits for it any more, so that everything it needs has to be its
+    /// own.
+    pub(super) fn begin<T: Send + 'static>(&mut self, job: impl FnOnce() -> T + Send + 'static) -> Underway<T> {
         let (answer, answered) = mpsc::channel();
         let mut job: Job = Box::new(move || {
             // Nobody listens any more where it took too long.
@@ -28,7 +27,7 @@ impl Errand {
         });
         if let Some(jobs) = &self.jobs {
             match jobs.send(job) {
-                Ok(()) => return self.await_answer(&answered, wait),
+                Ok(()) => return Underway(answered),
                 // It has panicked at an earlier job.
                 Err(mpsc::SendError(refused)) => job = refused,
             }
@@ -50,11 +49,12 @@ impl Errand {
                 job();
             }
         }
-        self.await_answer(&answered, wait)
+        Underway(answered)
     }
 
-    fn await_answer<T>(&mut self, answered: &mpsc::Receiver<T>, wait: Duration) -> Option<T> {
-        let answer = answered.recv_timeout(wait).ok();
+    /// What an errand that was begun brings back. None where it has not within `wait`: it may be done at any time.
+    pub(super) fn end<T>(&mut self, underway: &Underway<T>, wait: Duration) -> Option<T> {
+        let answer = underway.0.recv_timeout(wait).ok();
         if answer.is_none() {
             self.jobs = None;
         }
@@ -68,27 +68,36 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(30);
 
+    fn run<T: Send + 'static>(
+        errand: &mut Errand,
+        job: impl FnOnce() -> T + Send + 'static,
+        wait: Duration,
+    ) -> Option<T> {
+        let underway = errand.begin(job);
+        errand.end(&underway, wait)
+    }
+
     #[test]
     fn one_thread_does_one_errand_after_the_other() {
         let mut errand = Errand::default();
-        let first = errand.run(|| thread::current().id(), LONG);
+        let first = run(&mut errand, || thread::current().id(), LONG);
         assert_ne!(first, Some(thread::current().id()));
-        assert_eq!(errand.run(|| thread::current().id(), LONG), first);
+        assert_eq!(run(&mut errand, || thread::current().id(), LONG), first);
     }
 
     #[test]
     fn an_errand_that_never_ends_is_left_behind_and_the_next_is_done_by_another() {
         let mut errand = Errand::default();
         let (hold, held) = mpsc::channel::<()>();
-        assert_eq!(errand.run(move || held.recv().is_ok(), Duration::from_millis(10)), None);
-        assert_eq!(errand.run(|| 7, LONG), Some(7));
+        assert_eq!(run(&mut errand, move || held.recv().is_ok(), Duration::from_millis(10)), None);
+        assert_eq!(run(&mut errand, || 7, LONG), Some(7));
         drop(hold);
     }
 
     #[test]
     fn an_errand_that_panics_has_no_answer_and_the_next_is_done() {
         let mut errand = Errand::default();
-        assert_eq!(errand.run(|| -> u8 { panic!("as the test wants it") }, LONG), None);
-        assert_eq!(errand.run(|| 7, LONG), Some(7));
+        assert_eq!(run(&mut errand, || -> u8 { panic!("as the test wants it") }, LONG), None);
+        assert_eq!(run(&mut errand, || 7, LONG), Some(7));
     }
 }

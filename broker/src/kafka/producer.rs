@@ -7,7 +7,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{BaseProducer, Producer as _};
 
-use super::errand::Errand;
+use super::errand::{Errand, Underway};
 use super::error::Failure;
 use super::native;
 use super::native::group::Membership;
@@ -21,13 +21,27 @@ const OFFSETS_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How much longer than it was told a call of librdkafka may take before it is left behind.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// How long what may be tried again waits for that, where it did not take its time.
+const AGAIN: Duration = Duration::from_millis(5);
+
+const SEND_OFFSETS: &str = "send offsets";
+
 /// A producer that holds its transactional id, until another takes it.
 pub(super) struct TransactionalProducer {
     outbox: Outbox,
     timeout: Duration,
     errand: Errand,
+    /// Offsets of which it is not known yet whether the coordinator has them.
+    sending: Option<Sending>,
     /// Whether a transaction was begun that has not ended.
     open: bool,
+}
+
+/// Offsets on their way.
+struct Sending {
+    underway: Underway<Result<(), Failure>>,
+    /// When the call must have returned.
+    until: Instant,
 }
 
 impl TransactionalProducer {
@@ -37,7 +51,7 @@ impl TransactionalProducer {
         const OPERATION: &str = "take over the transactional id";
         let outbox = Outbox::new(OPERATION, settings, &settings.transactional(client_id, transactional_id))?;
         let timeout = settings.transaction_timeout();
-        let this = Self { outbox, timeout, errand: Errand::default(), open: false };
+        let this = Self { outbox, timeout, errand: Errand::default(), sending: None, open: false };
         this.until(OPERATION, settings.takeover_timeout, |producer, step| producer.init_transactions(step)).map_err(
             |error| match error.class {
                 // There is no transaction to abort; this client is dropped and the call may be made again.
@@ -69,52 +83,64 @@ impl TransactionalProducer {
         self.outbox.drain()
     }
 
-    /// Adds a consumer's offsets to the transaction.
+    /// Begins to add a consumer's offsets to the transaction, beside records that are on their way:
+    /// [`TransactionalProducer::await_offsets`] ends it.
     ///
     /// # Errors
-    /// [`Class::Fatal`] with [`Cause::Unavailable`] where the coordinator has not answered: the request may reach it yet, and
-    /// must not be taken for one of this producer's next transaction. (librdkafka may not even return: then nothing can be
-    /// done with this client any more, not even close it.)
+    /// Where the consumer is no member of its group (any more).
     pub(super) fn send_offsets<C: ConsumerContext>(
         &mut self,
         consumer: &BaseConsumer<C>,
         offsets: &TopicPartitionList,
     ) -> Result<(), Error> {
-        self.send_offsets_of(|| Membership::of(consumer.client()), offsets)
+        self.send_offsets_of(Membership::of(consumer.client()), offsets)
     }
 
-    /// Adds offsets of a group to the transaction in the name of nobody: see [`Membership::of_nobody`].
+    /// The same with offsets of a group in the name of nobody: see [`Membership::of_nobody`].
     ///
     /// # Errors
-    /// As [`TransactionalProducer::send_offsets`].
+    /// Where no group can have that name.
     pub(super) fn send_offsets_of_nobody(&mut self, group: &str, offsets: &TopicPartitionList) -> Result<(), Error> {
-        self.send_offsets_of(|| Membership::of_nobody(group), offsets)
+        self.send_offsets_of(Membership::of_nobody(group), offsets)
     }
 
     fn send_offsets_of(
         &mut self,
-        membership: impl Fn() -> Result<Membership, Failure>,
+        membership: Result<Membership, Failure>,
         offsets: &TopicPartitionList,
     ) -> Result<(), Error> {
-        const OPERATION: &str = "send offsets";
+        let membership = membership.map_err(|failure| failure.class(SEND_OFFSETS, Class::Abortable))?;
         let deadline = Instant::now() + self.timeout.min(OFFSETS_WAIT_MAX);
-        loop {
+        let (producer, offsets) = (self.outbox.producer().clone(), offsets.clone());
+        let send = move || loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let membership = membership().map_err(|failure| failure.class(OPERATION, Class::Abortable))?;
-            let (producer, offsets) = (self.outbox.producer().clone(), offsets.clone());
-            let send = move || native::group::send_offsets(producer.client(), &membership, &offsets, left);
-            let Some(sent) = self.errand.run(send, left + GRACE) else {
-                return Err(Error::new(Class::Fatal, Cause::Unavailable, OPERATION, "the coordinator does not answer"));
-            };
-            let Err(failure) = sent else { return Ok(()) };
-            let again = failure.retriable && !failure.abortable && !failure.fatal && !left.is_zero();
-            if !again {
-                let error = failure.class(OPERATION, Class::Abortable);
-                let class = if error.cause == Cause::Unavailable { Class::Fatal } else { error.class };
-                return Err(Error { class, ..error });
+            match native::group::send_offsets(producer.client(), &membership, &offsets, left) {
+                Err(failure) if failure.retriable && !failure.abortable && !failure.fatal && !left.is_zero() => {
+                    std::thread::sleep(AGAIN);
+                }
+                sent => return sent,
             }
-            self.outbox.serve();
-        }
+        };
+        self.sending = Some(Sending { underway: self.errand.begin(send), until: deadline + GRACE });
+        Ok(())
+    }
+
+    /// Waits until the offsets that were sent are with the broker. Where none were, it does nothing.
+    ///
+    /// # Errors
+    /// [`Class::Fatal`] with [`Cause::Unavailable`] where the coordinator has not answered: the request may reach it yet, and
+    /// must not be taken for one of this producer's next transaction. (librdkafka may not even return: then nothing can be
+    /// done with this client any more, not even close it.)
+    pub(super) fn await_offsets(&mut self) -> Result<(), Error> {
+        let Some(Sending { underway, until }) = self.sending.take() else { return Ok(()) };
+        let Some(sent) = self.errand.end(&underway, until.saturating_duration_since(Instant::now())) else {
+            return Err(Error::new(Class::Fatal, Cause::Unavailable, SEND_OFFSETS, "the coordinator does not answer"));
+        };
+        sent.map_err(|failure| {
+            let error = failure.class(SEND_OFFSETS, Class::Abortable);
+            let class = if error.cause == Cause::Unavailable { Class::Fatal } else { error.class };
+            Error { class, ..error }
+        })
     }
 
     /// Commits the transaction. All records must have been drained.
@@ -131,11 +157,13 @@ impl TransactionalProducer {
     /// epoch, and the late one is refused.
     ///
     /// # Errors
-    /// [`Class::Fatal`] with [`Cause::Unavailable`] where records are on their way, or were and have no answer.
+    /// [`Class::Fatal`] with [`Cause::Unavailable`] where records or offsets are on their way, or were and have no answer.
     pub(super) fn abort(&mut self) -> Result<(), Error> {
         if !self.open {
             return Ok(());
         }
+        // What became of the offsets does not matter any more, unless nobody knows.
+        self.await_offsets().or_else(|error| if error.class == Class::Fatal { Err(error) } else { Ok(()) })?;
         if !self.outbox.settle() {
             let message = "records are on their way, and could arrive later";
             return Err(Error::new(Class::Fatal, Cause::Unavailable, "abort", message));
@@ -170,7 +198,7 @@ impl TransactionalProducer {
             }
             if failure.code != Code::OperationTimedOut {
                 // Only what took its time may be tried again at once.
-                std::thread::sleep(Duration::from_millis(5));
+                std::thread::sleep(AGAIN);
             }
         }
     }

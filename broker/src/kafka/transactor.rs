@@ -41,11 +41,15 @@ impl Transactor for KafkaTransactor {
 
     fn commit(&mut self, positions: &Positions) -> Result<(), Error> {
         self.member.check_owner("commit", positions)?;
-        self.producer.drain()?;
-        crash_point::reach(crash_point::DRAINED)?;
+        crash_point::reach(crash_point::COMMIT)?;
+        // The offsets go while records are on their way still: all of it is one transaction, in whatever order it comes.
         if !positions.is_empty() {
             self.producer.send_offsets(self.member.consumer(), &member::list(positions)?)?;
         }
+        crash_point::reach(crash_point::SENDING)?;
+        self.producer.drain()?;
+        crash_point::reach(crash_point::DRAINED)?;
+        self.producer.await_offsets()?;
         crash_point::reach(crash_point::OFFSETS)?;
         self.producer.commit()?;
         crash_point::reach(crash_point::COMMITTED)
@@ -56,7 +60,9 @@ impl Transactor for KafkaTransactor {
         self.producer.begin()?;
         // First this group's, which the broker refuses where the group went on.
         self.producer.send_offsets(self.member.consumer(), &member::moved(positions)?)?;
+        self.producer.await_offsets()?;
         self.producer.send_offsets_of_nobody(to, &member::list(positions)?)?;
+        self.producer.await_offsets()?;
         crash_point::reach(crash_point::HAND_OVER)?;
         self.producer.commit()?;
         crash_point::reach(crash_point::HANDED_OVER)
