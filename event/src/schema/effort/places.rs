@@ -17,7 +17,7 @@ pub(super) struct Places<'s> {
     /// Of each object, the innermost of them that it is written into, or is.
     within: HashMap<*const Keywords, usize>,
     /// Of each of them, by its place in `roots`, the one that it is written into. The document is its own.
-    around: Vec<usize>,
+    parents: Vec<usize>,
     /// Whether an id is written so that another text may be the same.
     has_odd_ids: bool,
     anchors: HashMap<&'s str, Vec<&'s Value>>,
@@ -32,7 +32,7 @@ impl<'s> Places<'s> {
             by_id: HashMap::new(),
             roots: vec![document],
             within: HashMap::new(),
-            around: vec![0],
+            parents: vec![0],
             has_odd_ids: false,
             anchors: HashMap::new(),
             looks: Cell::new(0),
@@ -41,8 +41,8 @@ impl<'s> Places<'s> {
         places
     }
 
-    /// Collects what is in a value, which is written into a root.
-    fn collect(&mut self, value: &'s Value, around: usize) {
+    /// Collects what is in a value, which is written into the root `parent`.
+    fn collect(&mut self, value: &'s Value, parent: usize) {
         let roots = self.roots.len();
         for name in ["$anchor", "$dynamicAnchor", "$id", "id"] {
             let Some(text) = value.get(name).and_then(Value::as_str) else { continue };
@@ -52,8 +52,8 @@ impl<'s> Places<'s> {
                 _ => self.anchors.entry(text).or_default().push(value),
             }
         }
-        let within = if self.roots.len() > roots { roots } else { around };
-        self.around.resize(self.roots.len(), around);
+        let within = if self.roots.len() > roots { roots } else { parent };
+        self.parents.resize(self.roots.len(), parent);
         if let Value::Object(keywords) = value {
             self.within.insert(keywords, within);
         }
@@ -81,10 +81,10 @@ impl<'s> Places<'s> {
     /// All places that a reference of `schema` may mean: one, mostly; too many rather than too few where it cannot be said.
     pub(super) fn of_reference(&self, schema: &Keywords, reference: Reference<'_>) -> Vec<&'s Value> {
         let (uri, fragment) = reference.text.split_once('#').unwrap_or((reference.text, ""));
-        let around;
+        let own;
         let roots = if uri.is_empty() && reference.is_fixed {
-            around = self.around(schema);
-            around.as_slice()
+            own = self.roots_around(schema);
+            own.as_slice()
         } else if uri.is_empty() || is_odd(uri) || self.has_odd_ids {
             self.roots.as_slice()
         } else {
@@ -113,7 +113,7 @@ impl<'s> Places<'s> {
 
     /// The roots that a schema is written into, and others that may have the id of one. Which of them is its resource depends on
     /// the draft, which reads `id` or `$id`; of two with one id the library knows the last.
-    fn around(&self, schema: &Keywords) -> Vec<&'s Value> {
+    fn roots_around(&self, schema: &Keywords) -> Vec<&'s Value> {
         let mut roots = Vec::new();
         let mut at = self.within.get(&std::ptr::from_ref(schema)).copied().unwrap_or_default();
         loop {
@@ -125,7 +125,7 @@ impl<'s> Places<'s> {
             if at == 0 {
                 return roots;
             }
-            at = self.around[at];
+            at = self.parents[at];
         }
     }
 }
