@@ -30,7 +30,7 @@ impl Transactor for KafkaTransactor<Outbox> {
 
     fn commit(&mut self, positions: &Positions) -> Result<(), Error> {
         self.member.check_owner("commit", positions)?;
-        self.producer.drain()?;
+        self.producer.drain(|| false)?;
         self.member.commit_offsets(positions)
     }
 

@@ -52,6 +52,11 @@ impl Errand {
         Underway(answered)
     }
 
+    /// What an errand that was begun has brought back by now.
+    pub(super) fn look<T>(underway: &Underway<T>) -> Option<T> {
+        underway.0.try_recv().ok()
+    }
+
     /// What an errand that was begun brings back. None where it has not within `wait`: it may be done at any time.
     pub(super) fn end<T>(&mut self, underway: &Underway<T>, wait: Duration) -> Option<T> {
         let answer = underway.0.recv_timeout(wait).ok();

@@ -127,19 +127,21 @@ impl Outbox {
         }
     }
 
-    /// Waits until all records are with the broker.
-    pub(super) fn drain(&mut self) -> Result<(), Error> {
+    /// Waits until all records are with the broker, or one was refused, or `is_lost` says that nothing comes of them any more.
+    pub(super) fn drain(&mut self, mut is_lost: impl FnMut() -> bool) -> Result<(), Error> {
         let deadline = Instant::now() + self.timeout;
-        while !native::flush(self.producer().client(), STEP) {
+        loop {
+            let drained = native::flush(self.producer().client(), STEP);
             self.serve();
-            if Instant::now() >= deadline {
+            if let Some(failure) = self.first_failure() {
+                return Err(self.reason(failure).class(PRODUCE, Class::Abortable));
+            }
+            if drained {
+                return Ok(());
+            }
+            if Instant::now() >= deadline || is_lost() {
                 return Err(Error::new(Class::Abortable, Cause::Unavailable, PRODUCE, "records wait for the broker"));
             }
-        }
-        self.serve();
-        match self.first_failure() {
-            None => Ok(()),
-            Some(failure) => Err(self.reason(failure).class(PRODUCE, Class::Abortable)),
         }
     }
 

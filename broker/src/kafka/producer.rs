@@ -15,11 +15,13 @@ use super::outbox::{Deliveries, Outbox, STEP};
 use super::settings::Settings;
 use crate::{Cause, Class, Error, Outgoing};
 
-/// How long a transaction's offsets may take: longer than a group's coordinator takes to move to another broker. As long as
-/// they do, the group waits for this member with its next rebalance.
+/// How long a transaction's offsets may take once its records are with the broker: longer than a group's coordinator takes to move
+/// to another. As long as they do, the group waits for this member with its next rebalance.
 const OFFSETS_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How much longer than it was told a call of librdkafka may take before it is left behind.
 const GRACE: Duration = Duration::from_secs(1);
+/// After so long librdkafka sends offsets a second time that were not answered for (`rd_kafka_txn_handle_TxnOffsetCommit`).
+const SENT_AGAIN: Duration = Duration::from_millis(500);
 
 /// How long what may be tried again waits for that, where it did not take its time.
 const AGAIN: Duration = Duration::from_millis(5);
@@ -39,9 +41,47 @@ pub(super) struct TransactionalProducer {
 
 /// Offsets on their way.
 struct Sending {
-    underway: Underway<Result<(), Failure>>,
-    /// When the call must have returned.
-    until: Instant,
+    underway: Underway<Sent>,
+    /// What came of them, once that was looked at.
+    sent: Option<Sent>,
+}
+
+/// What came of offsets.
+struct Sent {
+    result: Result<(), Failure>,
+    /// How long that took.
+    took: Duration,
+}
+
+impl Sending {
+    /// Why they were refused, where they were by now.
+    fn refusal(&mut self) -> Option<&Failure> {
+        if self.sent.is_none() {
+            self.sent = Errand::look(&self.underway);
+        }
+        self.sent.as_ref()?.result.as_ref().err()
+    }
+}
+
+impl Sent {
+    fn judge(self) -> Result<(), Error> {
+        let Self { result, took } = self;
+        result.map_err(|failure| {
+            // librdkafka's own refusal to ask again is no answer to what it asked before.
+            let is_unanswered = is_librdkafkas_own(failure.code) && took >= SENT_AGAIN;
+            let error = failure.class(SEND_OFFSETS, Class::Abortable);
+            if is_unanswered || error.cause == Cause::Unavailable {
+                Error { class: Class::Fatal, ..error }
+            } else {
+                error
+            }
+        })
+    }
+}
+
+/// Whether an error is librdkafka's and not a broker's: theirs are numbered from 0, or -1.
+fn is_librdkafkas_own(code: Code) -> bool {
+    (code as i32) < -1
 }
 
 impl TransactionalProducer {
@@ -79,8 +119,18 @@ impl TransactionalProducer {
     }
 
     /// Waits until all records are with the broker.
+    ///
+    /// # Errors
+    /// Why one was refused; or the offsets were, after which librdkafka gives records up.
     pub(super) fn drain(&mut self) -> Result<(), Error> {
-        self.outbox.drain()
+        let Self { outbox, sending, .. } = self;
+        let mut refusal = || sending.as_mut().and_then(Sending::refusal).map(|failure| failure.code);
+        let drained = outbox.drain(|| refusal().is_some());
+        // Offsets that came after a refused record are refused for their state, which says nothing.
+        match refusal() {
+            Some(code) if drained.is_err() && code != Code::State => self.await_offsets().and(drained),
+            _ => drained,
+        }
     }
 
     /// Begins to add a consumer's offsets to the transaction, beside records that are on their way:
@@ -110,18 +160,18 @@ impl TransactionalProducer {
         offsets: &TopicPartitionList,
     ) -> Result<(), Error> {
         let membership = membership.map_err(|failure| failure.class(SEND_OFFSETS, Class::Abortable))?;
-        let deadline = Instant::now() + self.timeout.min(OFFSETS_WAIT_MAX);
+        let (begun, timeout) = (Instant::now(), self.timeout);
         let (producer, offsets) = (self.outbox.producer().clone(), offsets.clone());
         let send = move || loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = timeout.saturating_sub(begun.elapsed());
             match native::group::send_offsets(producer.client(), &membership, &offsets, left) {
                 Err(failure) if failure.retriable && !failure.abortable && !failure.fatal && !left.is_zero() => {
                     std::thread::sleep(AGAIN);
                 }
-                sent => return sent,
+                result => return Sent { result, took: begun.elapsed() },
             }
         };
-        self.sending = Some(Sending { underway: self.errand.begin(send), until: deadline + GRACE });
+        self.sending = Some(Sending { underway: self.errand.begin(send), sent: None });
         Ok(())
     }
 
@@ -132,15 +182,12 @@ impl TransactionalProducer {
     /// must not be taken for one of this producer's next transaction. (librdkafka may not even return: then nothing can be
     /// done with this client any more, not even close it.)
     pub(super) fn await_offsets(&mut self) -> Result<(), Error> {
-        let Some(Sending { underway, until }) = self.sending.take() else { return Ok(()) };
-        let Some(sent) = self.errand.end(&underway, until.saturating_duration_since(Instant::now())) else {
+        let Some(Sending { underway, sent }) = self.sending.take() else { return Ok(()) };
+        let wait = self.timeout.min(OFFSETS_WAIT_MAX) + GRACE;
+        let Some(sent) = sent.or_else(|| self.errand.end(&underway, wait)) else {
             return Err(Error::new(Class::Fatal, Cause::Unavailable, SEND_OFFSETS, "the coordinator does not answer"));
         };
-        sent.map_err(|failure| {
-            let error = failure.class(SEND_OFFSETS, Class::Abortable);
-            let class = if error.cause == Cause::Unavailable { Class::Fatal } else { error.class };
-            Error { class, ..error }
-        })
+        sent.judge()
     }
 
     /// Commits the transaction. All records must have been drained.
@@ -210,5 +257,23 @@ fn in_doubt(error: Error) -> Error {
     match error.class {
         Class::Retriable => Error { class: Class::Fatal, ..error },
         Class::Abortable | Class::Fatal => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_that_librdkafka_gave_up_after_it_may_have_sent_them_twice_leave_the_client_of_no_use() {
+        let judge = |code: Code, millis| {
+            let failure = Failure { abortable: true, ..code.into() };
+            Sent { result: Err(failure), took: Duration::from_millis(millis) }.judge().unwrap_err().class
+        };
+        assert_eq!(judge(Code::State, 499), Class::Abortable);
+        assert_eq!(judge(Code::State, 500), Class::Fatal);
+        assert_eq!(judge(Code::IllegalGeneration, 5_000), Class::Abortable, "the broker has answered");
+        assert_eq!(judge(Code::OperationTimedOut, 10), Class::Fatal);
+        assert_eq!(judge(Code::NotCoordinator, 10), Class::Fatal);
     }
 }

@@ -192,9 +192,11 @@ impl Settings {
             .set("message.timeout.ms", self.transaction_timeout().as_millis().to_string())
             // All are waited for anyhow: reports of those that went well would only be thrown away.
             .set("delivery.report.only.error", "true")
-            // The first wait after an error that passes; it doubles with each in a row, up to a second. A transaction's offsets
-            // meet one where the broker has not quite ended the transaction before. The default is 100 ms.
-            .set("retry.backoff.ms", "10")
+            // How long what met an error that passes waits before it is sent again; the default is 100 ms. A transaction's offsets
+            // meet one where the broker has not quite ended the transaction before. In most cases it doubles with each in a row.
+            .set("retry.backoff.ms", "20")
+            // The default follows the line above; who leads a partition need not be asked more often for that.
+            .set("topic.metadata.refresh.fast.interval.ms", "100")
             // Batches are filled; what is left at the end is sent at once by the flush of the commit.
             .set("linger.ms", "5")
             // A record with the headers of a result is 2 KiB here. Whoever is so far ahead of the broker waits for it, rather

@@ -26,8 +26,8 @@ const RETURNED_BYTES_MAX: usize = 16 << 20;
 pub(super) struct Intake {
     by_number: HashMap<u64, Source>,
     numbers: BTreeMap<TopicPartition, u64>,
-    /// Added since this was asked for last.
-    assigned: Vec<TopicPartition>,
+    /// Added since this was asked for last; a set, since some never ask.
+    assigned: BTreeSet<TopicPartition>,
     /// Those that may have messages, in turn.
     ready: Ready,
     bells: Arc<Bells>,
@@ -69,7 +69,7 @@ impl Intake {
         Self {
             by_number: HashMap::new(),
             numbers: BTreeMap::new(),
-            assigned: Vec::new(),
+            assigned: BTreeSet::new(),
             ready: Ready::default(),
             bells,
             rung: Vec::new(),
@@ -81,7 +81,7 @@ impl Intake {
     /// A partition is the member's from now on.
     pub(super) fn add(&mut self, Assigned { partition, number, queue }: Assigned) {
         self.numbers.insert(partition.clone(), number);
-        self.assigned.push(partition.clone());
+        self.assigned.insert(partition.clone());
         self.by_number.insert(
             number,
             Source {
@@ -109,7 +109,7 @@ impl Intake {
 
     /// The partitions added since this was asked last.
     pub(super) fn take_assigned(&mut self) -> Vec<TopicPartition> {
-        std::mem::take(&mut self.assigned)
+        std::mem::take(&mut self.assigned).into_iter().collect()
     }
 
     /// Whether a partition is the member's.
