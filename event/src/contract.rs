@@ -30,8 +30,10 @@ pub const MEMORY_PAGES_MAX: u64 = 1024;
 /// The most tables a module may define. Compilers make one, for indirect calls.
 pub const TABLES_MAX: u32 = 1;
 /// The most elements a table may have: room for them is reserved for every instance, 8 bytes each. A function whose address
-/// is taken is one element.
+/// is taken is one element. Segments have as many at most, all of them together: one that is compiled takes a kilobyte and more.
 pub const TABLE_ELEMENTS_MAX: u64 = 20_000;
+/// The most segments of elements a module may have; compilers write one.
+pub const ELEMENT_SEGMENTS_MAX: u64 = 1_000;
 /// The most functions a module may define; large Go modules have some 10,000.
 pub const FUNCTIONS_MAX: u32 = 50_000;
 /// The most globals a module may define: they lie in every instance, 16 bytes each.

@@ -1,9 +1,9 @@
 //! What a module's binary says, and what is refused.
 
 use jobico_event::contract::{
-    BLOCKS_MAX, BLOCKS_VALUES_MAX, BODY_BYTES_MAX, CARRIED_VALUES_MAX, Contract, EXPORTS_MAX, FAULTS_MAX,
-    FUNCTIONS_MAX, Fault, Free, GLOBALS_MAX, LOCALS_MAX, LOOPS_NESTED_MAX, MEMORY_PAGES_MAX, MODULE_BYTES_MAX,
-    MainError, PARAMETERS_MAX, RESULTS_MAX, STACK_VALUES_MAX, Start, TABLE_ELEMENTS_MAX, inspect,
+    BLOCKS_MAX, BLOCKS_VALUES_MAX, BODY_BYTES_MAX, CARRIED_VALUES_MAX, Contract, ELEMENT_SEGMENTS_MAX, EXPORTS_MAX,
+    FAULTS_MAX, FUNCTIONS_MAX, Fault, Free, GLOBALS_MAX, LOCALS_MAX, LOOPS_NESTED_MAX, MEMORY_PAGES_MAX,
+    MODULE_BYTES_MAX, MainError, PARAMETERS_MAX, RESULTS_MAX, STACK_VALUES_MAX, Start, TABLE_ELEMENTS_MAX, inspect,
 };
 
 /// A module that keeps to the contract, as Rust builds them, with `extra` put into it.
@@ -251,6 +251,15 @@ fn each_limit_is_named() {
             format!("(table {} funcref)", TABLE_ELEMENTS_MAX + 1),
             "elements of a table at its start: 20001, at most 20000",
         ),
+        (
+            format!("(func $f) (elem func {})", repeated("$f ", TABLE_ELEMENTS_MAX + 1)),
+            "elements in segments: 20001, at most 20000",
+        ),
+        (
+            format!("(elem funcref {})", repeated("(ref.null func) ", TABLE_ELEMENTS_MAX + 1)),
+            "elements in segments: 20001, at most 20000",
+        ),
+        (repeated("(elem func)", ELEMENT_SEGMENTS_MAX + 1), "segments of elements: 1001, at most 1000"),
     ] {
         assert_eq!(faults(&module(&extra)), [expected]);
     }

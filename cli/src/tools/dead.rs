@@ -141,7 +141,7 @@ async fn list(list: List) -> Result<(), Error> {
         }
     }
     if list.target.output == Format::Json {
-        return output::json(&serde_json::to_value(&all).unwrap_or_default());
+        return output::json(&all);
     }
     let head = ["ID", "AT", "STATE", "CAUSE", "JOB", "EVENT", "MESSAGE"];
     output::table(&head, all.letters.iter().map(row).collect())?;

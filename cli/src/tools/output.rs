@@ -4,6 +4,7 @@ use std::io::Write;
 
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::exit::Error;
@@ -19,8 +20,16 @@ pub enum Format {
 }
 
 /// Prints a document as JSON.
-pub fn json(value: &Value) -> Result<(), Error> {
-    line(&serde_json::to_string_pretty(value).unwrap_or_default())
+pub fn json(document: &impl Serialize) -> Result<(), Error> {
+    let text = serde_json::to_string_pretty(document).map_err(|error| Error::failed(format!("as JSON: {error}")))?;
+    line(&text)
+}
+
+/// A document as JSON, on one line. Outputs of functions may have lines of their own, between their values and nowhere else.
+pub fn one_line(document: &impl Serialize) -> String {
+    let text =
+        serde_json::to_string(document).expect("views have strings, numbers and JSON alone, which JSON can write");
+    text.replace(['\n', '\r'], " ")
 }
 
 /// Prints rows below a head; long cells stay whole.

@@ -5,8 +5,7 @@ use jobico_event::TenantId;
 use jobico_event::function_log::Line;
 use jobico_event::result::View;
 use reqwest::Method;
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
 use super::client::Client;
 use super::output::{self, Format};
@@ -43,7 +42,8 @@ struct Logs {
 struct Entry {
     at: String,
     text: String,
-    json: Value,
+    /// On one line.
+    json: String,
 }
 
 impl Entry {
@@ -56,22 +56,37 @@ impl Entry {
             view.event,
             view.data.get()
         );
-        Self { at: view.at.clone(), text, json: serde_json::json!({ "tenant": tenant, "result": view }) }
+        // As it came: there is JSON that no value holds, such as numbers that are too large.
+        #[derive(Serialize)]
+        struct Json<'a> {
+            tenant: &'a TenantId,
+            result: &'a View,
+        }
+        Self { at: view.at.clone(), text: printable(&text), json: output::one_line(&Json { tenant, result: view }) }
     }
 
     fn of_log(line: &Line) -> Self {
         let json = serde_json::json!({ "tenant": line.tenant, "log": line });
-        let level = json["log"]["level"].as_str().unwrap_or_default();
+        let level = json["log"]["level"].as_str().unwrap_or_default().to_owned();
         let text = format!("{} {} log {level} {} {} {}", line.at, line.tenant, line.job, line.event, line.message);
-        Self { at: line.at.clone(), text, json }
+        Self { at: line.at.clone(), text: printable(&text), json: json.to_string() }
     }
 
     fn print(&self, format: Format) -> Result<(), Error> {
         match format {
             Format::Table => output::line(&self.text),
-            Format::Json => output::line(&self.json.to_string()),
+            Format::Json => output::line(&self.json),
         }
     }
+}
+
+/// A text of tenants as a terminal may have it: what would move its cursor is spelled out, and forges no line of others.
+fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() { printable.extend(character.escape_default()) } else { printable.push(character) }
+    }
+    printable
 }
 
 /// Shows what is recorded.
@@ -160,11 +175,40 @@ async fn open(client: &Client, tenant: &TenantId, kind: Kind) -> Result<Option<r
 
 async fn tenants(target: &Target) -> Result<Vec<TenantId>, Error> {
     let registry = Client::new("registry", &target.registry)?;
-    let answer: Value = registry.json(registry.request(Method::GET, "/v1/tenants")).await?;
+    let answer: serde_json::Value = registry.json(registry.request(Method::GET, "/v1/tenants")).await?;
     let items = answer["items"].as_array().map(Vec::as_slice).unwrap_or_default();
     Ok(items
         .iter()
         .filter_map(|item| item["tenant"].as_str())
         .filter_map(|tenant| TenantId::new(tenant).ok())
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_data(data: &str) -> Entry {
+        let view = format!(
+            r#"{{"event":"e","job":"j","function":"f@0","status":"ok","code":0,"data":{data},"topic":"t.q","partition":0,"offset":7,"at":"2026-11-27T00:00:00.000Z","attempts":1}}"#
+        );
+        Entry::of_result(&TenantId::new("t").unwrap(), &serde_json::from_str(&view).unwrap())
+    }
+
+    #[test]
+    fn outputs_that_no_value_holds_are_shown_as_they_came() {
+        for data in ["1e400", r#""\ud800""#, "12345678901234567890123", r#"{"a":1,"a":2}"#] {
+            let entry = of_data(data);
+            assert!(entry.json.contains(&format!(r#""data":{data},"#)), "{}", entry.json);
+            assert!(entry.text.ends_with(data), "{}", entry.text);
+        }
+    }
+
+    #[test]
+    fn an_entry_is_one_line_whatever_is_in_it() {
+        let entry = of_data("{\n\"a\":\r\n1}");
+        assert!(entry.json.contains(r#""data":{ "a":  1},"#), "{}", entry.json);
+        assert!(entry.text.ends_with(r#"{\n"a":\r\n1}"#), "{}", entry.text);
+        assert_eq!(printable("a\u{1b}[2J\0\u{9b}é"), r"a\u{1b}[2J\u{0}\u{9b}é");
+    }
 }

@@ -69,7 +69,7 @@ pub async fn run(results: Results) -> Result<(), Error> {
     let mut page: Page = client.json(request).await?;
     let format = results.target.output;
     if format == Format::Json && !results.follow {
-        return output::json(&serde_json::to_value(&page).unwrap_or_default());
+        return output::json(&page);
     }
     page.results.reverse();
     if format == Format::Table {
@@ -106,7 +106,7 @@ fn head() -> Result<(), Error> {
 /// Prints one result: a line of the table, or of JSON.
 pub fn print(view: &View, format: Format) -> Result<(), Error> {
     match format {
-        Format::Json => output::line(&serde_json::to_string(view).unwrap_or_default()),
+        Format::Json => output::line(&output::one_line(view)),
         Format::Table => output::line(&format!(
             "{:<24}  {:<6}  {:>4}  {:<20}  {:<36}  {}",
             view.at,

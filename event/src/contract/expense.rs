@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 
 use wasmparser::types::Types;
 use wasmparser::{
-    BlockType, ExternalKind, FuncToValidate, FuncValidator, FuncValidatorAllocations, FunctionBody, KnownCustom, Name,
-    Operator, OperatorsReader, Parser, Payload, ValidPayload, Validator, ValidatorResources, WasmModuleResources,
+    BlockType, ElementItems, ElementSectionReader, ExternalKind, FuncToValidate, FuncValidator,
+    FuncValidatorAllocations, FunctionBody, KnownCustom, Name, Operator, OperatorsReader, Parser, Payload,
+    ValidPayload, Validator, ValidatorResources, WasmModuleResources,
 };
 
 use super::{
-    BLOCKS_MAX, BLOCKS_VALUES_MAX, BODY_BYTES_MAX, CARRIED_VALUES_MAX, EXPORT_NAME_BYTES_MAX, FAULTS_MAX, FEATURES,
-    Fault, LOCALS_MAX, LOOPS_NESTED_MAX, STACK_VALUES_MAX,
+    BLOCKS_MAX, BLOCKS_VALUES_MAX, BODY_BYTES_MAX, CARRIED_VALUES_MAX, ELEMENT_SEGMENTS_MAX, EXPORT_NAME_BYTES_MAX,
+    FAULTS_MAX, FEATURES, Fault, LOCALS_MAX, LOOPS_NESTED_MAX, STACK_VALUES_MAX, TABLE_ELEMENTS_MAX,
 };
 
 /// Validates a module, and holds its functions against what a processor compiles. Nothing is said of a module that is not
@@ -23,11 +24,16 @@ pub(super) fn validate(module: &[u8]) -> Result<(Types, Vec<Fault>), wasmparser:
     let mut parser = Parser::new(0);
     parser.set_features(FEATURES);
     let (mut functions, mut all) = (Vec::new(), None);
+    let mut elements = Elements::default();
     for payload in parser.parse_all(module) {
-        match validator.payload(&payload?)? {
+        let payload = payload?;
+        match validator.payload(&payload)? {
             ValidPayload::Func(function, body) => functions.push((function, body)),
             ValidPayload::End(types) => all = Some(types),
             ValidPayload::Ok | ValidPayload::Parser(_) => {}
+        }
+        if let Payload::ElementSection(section) = payload {
+            elements.add(section)?;
         }
     }
     let mut allocations = FuncValidatorAllocations::default();
@@ -44,7 +50,39 @@ pub(super) fn validate(module: &[u8]) -> Result<(Types, Vec<Fault>), wasmparser:
         let name = names.get(&function).cloned();
         Fault::Function { function, name, what, found, limit }
     });
-    Ok((all.expect("what was parsed to its end has an end"), faults.collect()))
+    Ok((all.expect("what was parsed to its end has an end"), elements.faults().chain(faults).collect()))
+}
+
+/// What tables are filled with, at their start or by `table.init`. The compiler makes one function of all segments together.
+#[derive(Default)]
+struct Elements {
+    segments: u64,
+    entries: u64,
+}
+
+impl Elements {
+    fn add(&mut self, section: ElementSectionReader<'_>) -> Result<(), wasmparser::Error> {
+        for element in section {
+            self.segments += 1;
+            self.entries += match element?.items {
+                ElementItems::Functions(functions) => u64::from(functions.count()),
+                ElementItems::Expressions(_, expressions) => u64::from(expressions.count()),
+            };
+        }
+        Ok(())
+    }
+
+    fn faults(&self) -> impl Iterator<Item = Fault> {
+        let all = [
+            ("segments of elements", self.segments, ELEMENT_SEGMENTS_MAX),
+            ("elements in segments", self.entries, TABLE_ELEMENTS_MAX),
+        ];
+        all.into_iter().filter(|(_, found, limit)| found > limit).map(|(what, found, limit)| Fault::Limit {
+            what,
+            found,
+            limit,
+        })
+    }
 }
 
 /// What a function has of everything that has a limit.
