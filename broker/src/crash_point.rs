@@ -84,17 +84,17 @@ pub(crate) fn reach(_place: &'static str) -> Result<(), Error> {
 
 #[cfg(feature = "failpoints")]
 fn obey(place: &'static str, order: &str) -> Result<(), Error> {
+    if let Some((millis, then)) = order.strip_prefix("wait ").and_then(|rest| rest.split_once(" ms and ")) {
+        let millis = millis.parse().unwrap_or_else(|_| no_such_order(place, order));
+        std::thread::sleep(Duration::from_millis(millis));
+        return obey(place, then);
+    }
     match order {
         "die" => std::process::abort(),
         "fail" => Err(Error::new(Class::Abortable, Cause::Other, place, "the test wants it so")),
         "stop" => {
             stop();
             Ok(())
-        }
-        waits if waits.starts_with("wait ") => {
-            let (millis, then) = waits[5..].split_once(" ms and ").unwrap_or_else(|| no_such_order(place, order));
-            std::thread::sleep(Duration::from_millis(millis.parse().unwrap_or_else(|_| no_such_order(place, order))));
-            obey(place, then)
         }
         later => {
             let micros = later.strip_prefix("die in ").and_then(|rest| rest.strip_suffix(" us")?.parse().ok());

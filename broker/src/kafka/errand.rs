@@ -16,6 +16,13 @@ pub(super) struct Errand {
 /// What an errand is to bring back.
 pub(super) struct Underway<T>(Receiver<T>);
 
+impl<T> Underway<T> {
+    /// What it has brought back by now.
+    pub(super) fn look(&self) -> Option<T> {
+        self.0.try_recv().ok()
+    }
+}
+
 impl Errand {
     /// Has `job` begun. It may still be done when nobody waits for it any more, so that everything it needs has to be its
     /// own.
@@ -50,11 +57,6 @@ impl Errand {
             }
         }
         Underway(answered)
-    }
-
-    /// What an errand that was begun has brought back by now.
-    pub(super) fn look<T>(underway: &Underway<T>) -> Option<T> {
-        underway.0.try_recv().ok()
     }
 
     /// What an errand that was begun brings back. None where it has not within `wait`: it may be done at any time.

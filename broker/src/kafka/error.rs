@@ -90,6 +90,11 @@ fn fences_producer(code: Code) -> bool {
     matches!(code, Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch | Code::FencedInstanceId)
 }
 
+/// Whether it is librdkafka's own, and no broker's answer: theirs are numbered from 0, or -1.
+pub(super) fn is_librdkafkas_own(code: Code) -> bool {
+    (code as i32) < -1
+}
+
 /// What callers tell apart.
 pub(super) fn cause(code: Code) -> Cause {
     match code {

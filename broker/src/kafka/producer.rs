@@ -8,7 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{BaseProducer, Producer as _};
 
 use super::errand::{Errand, Underway};
-use super::error::Failure;
+use super::error::{Failure, is_librdkafkas_own};
 use super::native;
 use super::native::group::Membership;
 use super::outbox::{Deliveries, Outbox, STEP};
@@ -57,7 +57,7 @@ impl Sending {
     /// Why they were refused, where they were by now.
     fn refusal(&mut self) -> Option<&Failure> {
         if self.sent.is_none() {
-            self.sent = Errand::look(&self.underway);
+            self.sent = self.underway.look();
         }
         self.sent.as_ref()?.result.as_ref().err()
     }
@@ -77,11 +77,6 @@ impl Sent {
             }
         })
     }
-}
-
-/// Whether an error is librdkafka's and not a broker's: theirs are numbered from 0, or -1.
-fn is_librdkafkas_own(code: Code) -> bool {
-    (code as i32) < -1
 }
 
 impl TransactionalProducer {
@@ -178,7 +173,7 @@ impl TransactionalProducer {
     /// Waits until the offsets that were sent are with the broker. Where none were, it does nothing.
     ///
     /// # Errors
-    /// [`Class::Fatal`] with [`Cause::Unavailable`] where the coordinator has not answered: the request may reach it yet, and
+    /// [`Class::Fatal`] where the coordinator has not answered, or not for all that was sent: a request may reach it yet, and
     /// must not be taken for one of this producer's next transaction. (librdkafka may not even return: then nothing can be
     /// done with this client any more, not even close it.)
     pub(super) fn await_offsets(&mut self) -> Result<(), Error> {

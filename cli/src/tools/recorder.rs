@@ -67,7 +67,7 @@ impl Entry {
 
     fn of_log(line: &Line) -> Self {
         let json = serde_json::json!({ "tenant": line.tenant, "log": line });
-        let level = json["log"]["level"].as_str().unwrap_or_default().to_owned();
+        let level = json["log"]["level"].as_str().unwrap_or_default();
         let text = format!("{} {} log {level} {} {} {}", line.at, line.tenant, line.job, line.event, line.message);
         Self { at: line.at.clone(), text: printable(&text), json: json.to_string() }
     }
