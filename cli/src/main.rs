@@ -16,6 +16,10 @@ use args::{Args, Command};
 
 fn main() -> ExitCode {
     memory::small_pages();
+    // A processor has tenants' modules compiled by processes of its own program, which are nothing else.
+    if let Some(done) = jobico_processor::compile::if_asked() {
+        return done;
+    }
     // Before any thread runs: the environment is read once, and never after.
     if let Err(reason) = jobico_service::config::load_env_files(std::path::Path::new(".")) {
         return exit::report(&exit::Error::usage(reason));

@@ -6,8 +6,8 @@ use clap::{Args, value_parser};
 
 /// Settings of ingest.
 ///
-/// A request holds its body and its records in memory until the log has acknowledged them: at the most, some
-/// 3 × `body_bytes_max` × `requests_max` bytes.
+/// A request holds its body and its records in memory until the log has acknowledged them, and what has come of its body before:
+/// at the most, some 4 × `body_bytes_max` × `requests_max` bytes.
 #[derive(Debug, Clone, Args)]
 #[group(skip)] // all roles of a process have one; their ids would meet
 pub struct Config {
@@ -31,7 +31,7 @@ pub struct Config {
         default_value_t = 10_000, value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub events_max: u32,
 
-    /// Most requests at one time; more are answered 503.
+    /// Most requests at one time whose body is there; more are answered 503.
     #[arg(id = "ingest-requests-max", long, env = "JOBICO_INGEST_REQUESTS_MAX", value_name = "N",
         default_value_t = 1_024, value_parser = value_parser!(u32).range(1..=100_000))]
     pub requests_max: u32,

@@ -23,6 +23,11 @@ pub enum Refused {
         /// How many are allowed.
         limit: u32,
     },
+    /// Bodies that are not complete hold as many bytes as they may.
+    Crowded {
+        /// How many they may.
+        limit: usize,
+    },
     /// The path holds what is no text.
     Path(String),
     /// The body is not promised to be JSON.
@@ -78,7 +83,7 @@ impl Refused {
     /// How it is counted.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Overloaded { .. } => Outcome::Overloaded,
+            Self::Overloaded { .. } | Self::Crowded { .. } => Outcome::Overloaded,
             Self::Path(_) | Self::UnknownTenant(_) | Self::UnknownEvent { .. } => Outcome::Unknown,
             Self::ContentType(_) | Self::ContentEncoding(_) => Outcome::Unsupported,
             Self::BodyTooLarge { .. }
@@ -95,6 +100,12 @@ impl Refused {
         match self {
             Self::Overloaded { limit } => Problem::unavailable(
                 format!("{limit} requests are under way, which is the limit; nothing of this one was stored"),
+                RETRY_OVERLOADED_S,
+            ),
+            Self::Crowded { limit } => Problem::unavailable(
+                format!(
+                    "bodies of requests under way hold {limit} bytes, which is the limit; nothing of this one was stored"
+                ),
                 RETRY_OVERLOADED_S,
             ),
             Self::Path(reason) => bad_request(format!("the path cannot be read: {reason}")),

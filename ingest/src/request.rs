@@ -7,7 +7,9 @@ use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
 use futures::StreamExt;
 use jobico_service::trace::{Carried, TRACEPARENT, TRACESTATE};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::config::Config;
 use crate::error::Refused;
 
 /// How much of a body that nobody wants is still read, in bytes: a connection closed in the middle of what a client sends
@@ -56,47 +58,76 @@ pub fn trace(headers: &HeaderMap) -> Carried {
     Carried::new(traceparent, Some(&*tracestate).filter(|value| !value.is_empty() && brief(value)))
 }
 
-/// The whole body, of at most `bytes_max` bytes, sent within `time_max`.
-pub async fn read(headers: &HeaderMap, body: Body, bytes_max: usize, time_max: Duration) -> Result<Bytes, Refused> {
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|declared| declared > bytes_max as u64) {
-        discard(headers, body, time_max).await;
-        return Err(Refused::BodyTooLarge { limit: bytes_max });
-    }
-    match tokio::time::timeout(time_max, collect(body.into_data_stream(), bytes_max)).await {
-        Ok(read) => read,
-        Err(_) => Err(Refused::BodySlow { limit: time_max }),
-    }
+/// What bodies may take while they come. One that takes its time holds no more of the server than its bytes.
+pub struct Reading {
+    bytes_max: usize,
+    time_max: Duration,
+    /// Bytes of all bodies that are not complete.
+    room: Semaphore,
+    room_bytes: usize,
 }
 
-async fn collect(mut stream: BodyDataStream, bytes_max: usize) -> Result<Bytes, Refused> {
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|error| Refused::BodyBroken(error.to_string()))?;
-        if first.len() + rest.len() + chunk.len() > bytes_max {
-            drain(stream).await;
-            return Err(Refused::BodyTooLarge { limit: bytes_max });
+impl Reading {
+    /// With room for as many whole bodies as there may be requests at one time.
+    pub fn new(config: &Config) -> Self {
+        let bytes_max = config.body_bytes_max as usize;
+        let room_bytes = (bytes_max * config.requests_max as usize).min(Semaphore::MAX_PERMITS);
+        let time_max = Duration::from_millis(config.read_ms_max.into());
+        Self { bytes_max, time_max, room: Semaphore::new(room_bytes), room_bytes }
+    }
+
+    /// The whole body.
+    pub async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Refused> {
+        let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        if declared.is_some_and(|declared| declared > self.bytes_max as u64) {
+            self.discard(headers, body).await;
+            return Err(Refused::BodyTooLarge { limit: self.bytes_max });
         }
-        // Most bodies come in one piece, which is then used as it is.
-        if first.is_empty() && rest.is_empty() {
-            first = chunk;
-        } else {
-            if rest.is_empty() {
-                rest.extend_from_slice(&std::mem::take(&mut first));
+        match tokio::time::timeout(self.time_max, self.collect(body.into_data_stream())).await {
+            Ok(read) => read,
+            Err(_) => Err(Refused::BodySlow { limit: self.time_max }),
+        }
+    }
+
+    /// Reads a body that is refused unread, so that the client comes to read the answer. A client that waits to be told to
+    /// send its body (`Expect: 100-continue`) is told the answer instead.
+    pub async fn discard(&self, headers: &HeaderMap, body: Body) {
+        if !headers.contains_key(header::EXPECT) {
+            // Whether it came to its end does not matter: the answer is the same.
+            let _ = tokio::time::timeout(self.time_max, drain(body.into_data_stream())).await;
+        }
+    }
+
+    async fn collect(&self, mut stream: BodyDataStream) -> Result<Bytes, Refused> {
+        let mut first = Bytes::new();
+        let mut rest = BytesMut::new();
+        let mut room: Option<SemaphorePermit<'_>> = None;
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|error| Refused::BodyBroken(error.to_string()))?;
+            if first.len() + rest.len() + chunk.len() > self.bytes_max {
+                drain(stream).await;
+                return Err(Refused::BodyTooLarge { limit: self.bytes_max });
             }
-            rest.extend_from_slice(&chunk);
+            let Some(taken) = u32::try_from(chunk.len()).ok().and_then(|bytes| self.room.try_acquire_many(bytes).ok())
+            else {
+                drain(stream).await;
+                return Err(Refused::Crowded { limit: self.room_bytes });
+            };
+            match &mut room {
+                Some(room) => room.merge(taken),
+                None => room = Some(taken),
+            }
+            // Most bodies come in one piece, which is then used as it is.
+            if first.is_empty() && rest.is_empty() {
+                first = chunk;
+            } else {
+                if rest.is_empty() {
+                    rest.extend_from_slice(&std::mem::take(&mut first));
+                }
+                rest.extend_from_slice(&chunk);
+            }
         }
-    }
-    Ok(if rest.is_empty() { first } else { rest.freeze() })
-}
-
-/// Reads a body that is refused unread, so that the client comes to read the answer. A client that waits to be told to
-/// send its body (`Expect: 100-continue`) is told the answer instead.
-pub async fn discard(headers: &HeaderMap, body: Body, time_max: Duration) {
-    if !headers.contains_key(header::EXPECT) {
-        // Whether it came to its end does not matter: the answer is the same.
-        let _ = tokio::time::timeout(time_max, drain(body.into_data_stream())).await;
+        Ok(if rest.is_empty() { first } else { rest.freeze() })
     }
 }
 

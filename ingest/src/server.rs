@@ -1,6 +1,6 @@
 //! The routes, and the way of a request through the modules.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -23,12 +23,14 @@ use crate::config::Config;
 use crate::error::Refused;
 use crate::metrics::{Metrics, Outcome, Verdict};
 use crate::record::{Stamp, record};
-use crate::request;
+use crate::request::{self, Reading};
 use crate::verdict::{self, Refusal, judge};
 
 /// Bodies from this size on, in bytes, are judged on a thread for blocking work: a large one takes milliseconds, in which
 /// other requests would wait.
 const JUDGE_INLINE_BYTES_MAX: usize = 64 * 1024;
+/// How often the log says that requests are turned away.
+const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// What all requests share.
 pub struct Ingest {
@@ -36,7 +38,10 @@ pub struct Ingest {
     broker: Arc<dyn Broker>,
     catalog: jobico_catalog::Handle,
     metrics: Metrics,
-    slots: Semaphore,
+    reading: Reading,
+    /// A place for each request whose body is there.
+    places: Semaphore,
+    turned_away: TurnedAway,
     traces: bool,
 }
 
@@ -52,8 +57,9 @@ impl Ingest {
         catalog: jobico_catalog::Handle,
     ) -> Result<Arc<Self>, prometheus::Error> {
         let metrics = Metrics::register(&frame.metrics)?;
-        let slots = Semaphore::new(config.requests_max as usize);
-        Ok(Arc::new(Self { config, broker, catalog, metrics, slots, traces: frame.traces }))
+        let (reading, places) = (Reading::new(&config), Semaphore::new(config.requests_max as usize));
+        let turned_away = TurnedAway::default();
+        Ok(Arc::new(Self { config, broker, catalog, metrics, reading, places, turned_away, traces: frame.traces }))
     }
 }
 
@@ -76,7 +82,11 @@ async fn take(
 ) -> Response {
     let _in_flight = in_flight(&ingest.metrics);
     let taken = ingest.take(path, request).await;
-    ingest.metrics.request(taken.as_ref().map_or_else(Refused::outcome, |_| Outcome::Accepted));
+    let outcome = taken.as_ref().map_or_else(Refused::outcome, |_| Outcome::Accepted);
+    ingest.metrics.request(outcome);
+    if outcome == Outcome::Overloaded {
+        ingest.turned_away.report(ingest.config.requests_max);
+    }
     match taken {
         Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
         Err(refused) => refused.into_response(),
@@ -101,10 +111,11 @@ impl Ingest {
         path: Result<Path<(String, String)>, PathRejection>,
         request: Request,
     ) -> Result<Bytes, Refused> {
-        let Ok(_slot) = self.slots.try_acquire() else {
-            return Err(Refused::Overloaded { limit: self.config.requests_max });
-        };
-        let read_max = Duration::from_millis(self.config.read_ms_max.into());
+        let overloaded = || Refused::Overloaded { limit: self.config.requests_max };
+        // Before anything is read of it: that only makes the load greater.
+        if self.places.available_permits() == 0 {
+            return Err(overloaded());
+        }
         let (parts, body) = request.into_parts();
         let route = path
             .map_err(|rejection| Refused::Path(rejection.body_text()))
@@ -113,7 +124,7 @@ impl Ingest {
         let event = match route {
             Ok(event) => event,
             Err(refused) => {
-                request::discard(&parts.headers, body, read_max).await;
+                self.reading.discard(&parts.headers, body).await;
                 return Err(refused);
             }
         };
@@ -121,7 +132,8 @@ impl Ingest {
         let span = self.span(&event);
         trace.adopt(&span);
         async {
-            let body = request::read(&parts.headers, body, self.config.body_bytes_max as usize, read_max).await?;
+            let body = self.reading.read(&parts.headers, body).await?;
+            let _place = self.places.try_acquire().map_err(|_| overloaded())?;
             let stamp = Stamp::new(&event, OffsetDateTime::now_utc(), trace.onward(&Span::current()));
             let records = self.records(body, &event, stamp).await?;
             self.append(&event, records).await
@@ -186,6 +198,20 @@ impl Ingest {
             report(&event.topic, &positions);
         }
         answer::answer(&event.topic, &ids, &positions)
+    }
+}
+
+/// Tells an operator, now and then, that requests are turned away for load.
+#[derive(Default)]
+struct TurnedAway(Mutex<Option<Instant>>);
+
+impl TurnedAway {
+    fn report(&self, limit: u32) {
+        let mut reported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if reported.is_none_or(|before| before.elapsed() >= REPORT_EVERY) {
+            *reported = Some(Instant::now());
+            tracing::warn!(limit, "requests are turned away: as many as are allowed are under way");
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jobico_broker::simulated::{Faults, Simulated};
@@ -11,9 +12,10 @@ use jobico_broker::{
     TopicSpec, Transactor, Writer,
 };
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::on_each_log;
-use crate::stage::{Read, Stage};
+use crate::stage::{PATIENCE, Read, Stage};
 
 /// What a log does with one record of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,11 +36,14 @@ enum Fate {
 struct Failing {
     log: Arc<dyn Broker>,
     fates: Mutex<Vec<Fate>>,
+    /// How many appends are left that wait to be let go.
+    held: Semaphore,
+    go: Semaphore,
 }
 
 impl Failing {
     fn new(log: Arc<dyn Broker>) -> Arc<Self> {
-        Arc::new(Self { log, fates: Mutex::new(Vec::new()) })
+        Arc::new(Self { log, fates: Mutex::new(Vec::new()), held: Semaphore::new(0), go: Semaphore::new(0) })
     }
 
     /// The fates of the records to come, in their order; then all goes well again.
@@ -57,6 +62,10 @@ impl Broker for Failing {
         format!("failing, {}", self.log.describe())
     }
     async fn append(&self, records: Vec<Append>) -> Vec<Result<Position, Error>> {
+        if let Ok(held) = self.held.try_acquire() {
+            held.forget();
+            self.go.acquire().await.unwrap().forget();
+        }
         let count = records.len();
         let mut fates = std::mem::take(&mut *self.fates.lock().unwrap());
         fates.resize(count, Fate::Acknowledged);
@@ -255,4 +264,29 @@ async fn without_a_kafka_it_answers_that_nothing_is_certain() {
     answer.is_problem(503, "acknowledged 0 of 1 events");
     assert_eq!(answer.headers["retry-after"], "5");
     assert_eq!((indices(&answer.json["stored"]).len(), indices(&answer.json["uncertain"])), (0, vec![0]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_beyond_the_limit_are_turned_away_and_taken_later() {
+    let (setup, log) = Stage::embedded().flag("requests-max", 2).behind(Failing::new);
+    let mut stage = setup.start().await;
+    stage.deploy("any", 1, None, None).await;
+    log.held.add_permits(2);
+    let post = || stage.post("any", r#"{"data":[1]}"#);
+    let third = async {
+        while log.held.available_permits() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let turned_away = post().await;
+        turned_away.is_problem(503, "2 requests are under way");
+        assert_eq!(turned_away.headers["retry-after"], "1");
+        log.go.add_permits(2);
+    };
+    let (first, second, ()) =
+        tokio::time::timeout(PATIENCE, async { tokio::join!(post(), post(), third) }).await.unwrap();
+    for answer in [first, second, post().await] {
+        assert_eq!(answer.events().len(), 1);
+    }
+    assert_eq!(stage.read().await.len(), 3);
+    assert_eq!(stage.count("jobico_ingest_requests_total", &[("outcome", "overloaded")]), 1.0);
 }

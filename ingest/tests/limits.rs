@@ -98,35 +98,64 @@ async fn a_body_that_comes_too_slowly_is_cut_off() {
     assert!(stage.read().await.is_empty());
 }
 
+/// Requests that send their head, and `part` of a body of `length` bytes; the server has begun to read each.
+async fn unfinished(stage: &Stage, event: &str, count: usize, length: usize, part: &[u8]) -> Vec<TcpStream> {
+    let before = stage.count("jobico_ingest_requests_in_flight", &[]);
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        let mut stream = TcpStream::connect(stage.address).await.unwrap();
+        let head = format!("{}connection: close\r\n\r\n", head(stage, event, length));
+        stream.write_all(&[head.as_bytes(), part].concat()).await.unwrap();
+        streams.push(stream);
+    }
+    let begun = async {
+        while stage.count("jobico_ingest_requests_in_flight", &[]) < before + count as f64 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, begun).await.unwrap();
+    streams
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_beyond_the_limit_are_turned_away_and_taken_later() {
+async fn requests_whose_body_does_not_come_take_nobodys_place() {
     let mut stage = Stage::embedded().flag("requests-max", 2).start().await;
     stage.deploy("any", 1, None, None).await;
     let body = br#"{"data":[1]}"#;
-    let mut under_way = Vec::new();
-    for _ in 0..2 {
-        let mut stream = TcpStream::connect(stage.address).await.unwrap();
-        stream
-            .write_all(format!("{}connection: close\r\n\r\n", head(&stage, "any", body.len())).as_bytes())
-            .await
-            .unwrap();
-        under_way.push(stream);
-    }
-    let both = async {
-        while stage.count("jobico_ingest_requests_in_flight", &[]) < 2.0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, both).await.unwrap();
-    let turned_away = stage.post("any", body.to_vec()).await;
-    turned_away.is_problem(503, "2 requests are under way");
-    assert_eq!(turned_away.headers["retry-after"], "1");
-    for mut stream in under_way {
-        stream.write_all(body).await.unwrap();
+    let _to_nobody = unfinished(&stage, "nothing", 20, 1_000, b"{").await;
+    let slow = unfinished(&stage, "any", 20, body.len(), &body[..1]).await;
+    assert_eq!(stage.post("any", body.to_vec()).await.events().len(), 1);
+    for mut stream in slow {
+        stream.write_all(&body[1..]).await.unwrap();
         assert!(until_closed(&mut stream).await.starts_with("HTTP/1.1 200 OK"));
     }
-    assert_eq!(stage.post("any", body.to_vec()).await.events().len(), 1);
-    assert_eq!(stage.read().await.len(), 3);
+    assert_eq!(stage.read().await.len(), 21);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_that_are_not_complete_have_room_for_so_many_bytes() {
+    let mut stage = Stage::embedded().flag("requests-max", 2).flag("body-bytes-max", 1_024).start().await;
+    stage.deploy("any", 1, None, None).await;
+    let body = json!({ "data": ["x".repeat(989)] }).to_string().into_bytes();
+    assert_eq!(body.len(), 1_002);
+    let held = unfinished(&stage, "any", 2, body.len(), &body[..1_000]).await;
+    let crowded = async {
+        loop {
+            let answer = stage.post("any", body.clone()).await;
+            // Taken as long as the first part of the others was not read.
+            if answer.status != 200 {
+                return answer;
+            }
+        }
+    };
+    let crowded = tokio::time::timeout(PATIENCE, crowded).await.unwrap();
+    crowded.is_problem(503, "bodies of requests under way hold 2048 bytes, which is the limit");
+    assert_eq!(stage.post("any", r#"{"data":[1]}"#).await.events().len(), 1, "a small one has room");
+    for mut stream in held {
+        stream.write_all(&body[1_000..]).await.unwrap();
+        assert!(until_closed(&mut stream).await.starts_with("HTTP/1.1 200 OK"));
+    }
+    assert_eq!(stage.post("any", body).await.events().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

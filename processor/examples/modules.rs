@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use jobico_event::Digest;
+use jobico_processor::compile::Allowance;
 use jobico_processor::config::Limits;
 use jobico_processor::function::cache::Found;
 use jobico_processor::function::{Cache, Engine, Instance, Module};
@@ -49,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         log_bytes: 64 << 10,
         log_lines: 100,
         instances: count,
-        compile: Duration::from_secs(30),
+        compile: Allowance { time: Duration::from_secs(30), memory_bytes: 1 << 30 },
         modules_bytes: 1 << 30,
         compiled_bytes: 1 << 30,
     };

@@ -7,6 +7,7 @@ use jobico_broker::GatherLimits;
 use jobico_event::contract;
 use jobico_event::name::POOL_DEFAULT;
 
+use crate::compile::{Allowance, Program};
 use crate::turns::OVERRUN_MAX;
 
 /// Settings of a processor.
@@ -51,9 +52,17 @@ pub struct Config {
     #[arg(long, env = "JOBICO_INSTANCES_MAX", value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub instances_max: u32,
 
-    /// Longest time to compile a module, seconds: events of one that takes longer fail until it is compiled.
+    /// CPU time to compile a module, seconds: one that takes more cannot be used.
     #[arg(long, env = "JOBICO_COMPILE_S_MAX", value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub compile_s_max: u32,
+
+    /// Memory to compile a module, MiB: one that takes more cannot be used. Two are compiled at once, at most.
+    #[arg(long, env = "JOBICO_COMPILE_MIB_MAX", value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(64..=65_536))]
+    pub compile_mib_max: u32,
+
+    /// What compiles modules, in processes of their own.
+    #[arg(skip)]
+    pub compiler: Program,
 
     /// Memory of compiled modules, MiB, beyond which those go that were not asked for within the last second.
     #[arg(long, env = "JOBICO_MODULES_MIB_MAX", value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(16..=65_536))]
@@ -89,8 +98,8 @@ pub struct Limits {
     pub log_lines: usize,
     /// Instances kept in the process.
     pub instances: usize,
-    /// Longest time to compile a module.
-    pub compile: Duration,
+    /// What compiling a module may use.
+    pub compile: Allowance,
     /// Bytes of compiled modules in memory.
     pub modules_bytes: usize,
     /// Bytes of compiled modules on disk.
@@ -202,7 +211,10 @@ impl Config {
             log_bytes: LOG_BYTES_MAX,
             log_lines: LOG_LINES_MAX,
             instances: self.instances_max as usize,
-            compile: Duration::from_secs(self.compile_s_max.into()),
+            compile: Allowance {
+                time: Duration::from_secs(self.compile_s_max.into()),
+                memory_bytes: u64::from(self.compile_mib_max) << 20,
+            },
             modules_bytes: (self.modules_mib_max as usize) << 20,
             compiled_bytes: u64::from(self.compiled_mib_max) << 20,
         }

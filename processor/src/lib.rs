@@ -44,6 +44,7 @@ pub mod backlog;
 
 pub mod step;
 
+pub mod compile;
 pub mod foresight;
 pub mod function;
 pub mod instances;
@@ -105,7 +106,8 @@ pub async fn start(
     broker.ensure_topics(&topics).await?;
     let metrics = metrics::Metrics::register(&frame.metrics, &config.pool)?;
     let limits = config.limits();
-    let library = library::Library::new(&limits, config.workers(), artifacts, data_dir, metrics.clone())?;
+    let compiler = config.compiler.clone();
+    let library = library::Library::new(&limits, config.workers(), artifacts, data_dir, compiler, metrics.clone())?;
     let wants = moves::Wants::default();
     let mover = moves::Mover {
         pool: config.pool.clone(),

@@ -20,18 +20,19 @@ use jobico_event::{Digest, TenantId};
 use jobico_service::{BoxError, chain};
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::compile::Program;
 use crate::config::Limits;
 use crate::function::cache::{self, Cache, Found};
 use crate::function::{Engine, Fault, Module};
 use crate::metrics::Metrics;
-use compiler::{Compiled, Compiler};
+use compiler::Compiler;
 use shelf::{Other, Shelf};
 
 /// How many compiled modules are read from the cache at once.
 const READS_MAX: usize = 4;
 /// How many modules are fetched, or wait to be compiled, at once: each is in memory meanwhile.
 const FETCHES_MAX: usize = 8;
-/// How long to wait before a module is asked for again that could not be had.
+/// How long to wait, at least, before a module is asked for again that could not be had.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The library. Clones are the same.
@@ -61,7 +62,7 @@ pub enum Lookup {
     Ready(Arc<Module>),
     /// It is being fetched or compiled, or cannot be fetched for now.
     Preparing,
-    /// It cannot be used: ever, or (a module too expensive to compile) until it is compiled after all.
+    /// It cannot be used.
     Broken(Fault),
 }
 
@@ -76,6 +77,7 @@ impl Library {
         workers: usize,
         artifacts: Artifacts,
         data_dir: &Path,
+        compiler: Program,
         metrics: Metrics,
     ) -> Result<Self, BoxError> {
         let engine = Engine::new(limits)?;
@@ -90,7 +92,7 @@ impl Library {
         let inner = Arc::new(Inner {
             instances_max_per_worker: (limits.instances / workers.max(1)).max(1),
             artifacts,
-            compiler: Compiler::new(engine, cache.clone(), limits.compile, metrics.clone()),
+            compiler: Compiler::new(engine, cache.clone(), compiler, limits.compile, metrics.clone()),
             cache,
             shelf: Mutex::new(Shelf::new(limits.modules_bytes)),
             settled: AtomicU64::new(0),
@@ -156,8 +158,8 @@ impl Inner {
             }
             let this = self.clone();
             let preparing = tokio::spawn(async move { this.prepare(&tenant, digest).await });
-            // One that takes too long goes on by itself, and is nobody else's matter. A panic was reported where it was.
-            let _ = tokio::time::timeout(self.compiler.time_max(), preparing).await;
+            // A slow one goes on by itself, and is nobody else's matter. A panic was reported where it was.
+            let _ = tokio::time::timeout(compiler::SOON, preparing).await;
         }
     }
 
@@ -173,39 +175,25 @@ impl Inner {
             tracing::info!(%tenant, %digest, ms = started.elapsed().as_millis(), "a module is ready, as it was compiled before");
             return self.settle(digest, Ok(module));
         }
-        let permits = self.compiler.turn(tenant).await;
+        let turn = self.compiler.turn(tenant).await;
         // Of its own, so that what was compiled before does not wait for what is being compiled.
         let fetch = self.fetching.acquire().await.expect("the semaphore is never closed");
-        let binary = match self.artifacts.get(&digest).await {
-            Ok(binary) => binary,
-            Err(error) => {
-                drop((fetch, permits));
-                return self.put_off(tenant, digest, &error).await;
-            }
+        let compiled = match self.artifacts.get(&digest).await {
+            Ok(binary) => self.compiler.compile(digest, binary).await,
+            Err(error) => Err(error.into()),
         };
-        let compiled = self.compiler.compile(permits, digest, binary).await;
-        drop(fetch);
+        drop((fetch, turn));
         match compiled {
-            Compiled::InTime(compiled) => self.compiled(tenant, digest, started, compiled),
-            Compiled::NotNow(error) => self.put_off(tenant, digest, &error).await,
-            Compiled::Late(fault, result) => {
-                tracing::warn!(%tenant, %digest, %fault, "a module cannot be used for now; its events fail");
-                self.settle(digest, Err(Other::Broken(fault)));
-                let compiled = result.await.unwrap_or_else(|_| Err(compiler::panicked()));
-                self.compiled(tenant, digest, started, compiled);
-            }
+            Ok(compiled) => self.compiled(tenant, digest, started, compiled),
+            // What took long and may do so again has as long a pause.
+            Err(error) => self.put_off(tenant, digest, error, started.elapsed().max(RETRY_AFTER)).await,
         }
     }
 
     /// Leaves a module to whoever asks for it next.
-    async fn put_off(
-        &self,
-        tenant: &TenantId,
-        digest: Digest,
-        error: &(dyn std::error::Error + Send + Sync + 'static),
-    ) {
-        tracing::warn!(%tenant, %digest, reason = %chain(error), "a module cannot be had for now; its events wait");
-        tokio::time::sleep(RETRY_AFTER).await;
+    async fn put_off(&self, tenant: &TenantId, digest: Digest, error: BoxError, pause: Duration) {
+        tracing::warn!(%tenant, %digest, reason = %chain(&*error), "a module cannot be had for now; its events wait");
+        tokio::time::sleep(pause).await;
         self.settle(digest, Err(Other::Missing));
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use jobico_event::function_log::Level;
+use jobico_processor::compile::{Allowance, Program};
 use jobico_processor::config::Limits;
 use jobico_processor::function::fault::Kind;
 use jobico_processor::function::{Answer, Engine, Fault, Instance, Module};
@@ -20,10 +21,15 @@ pub fn limits() -> Limits {
         log_bytes: 4_096,
         log_lines: 20,
         instances: 4,
-        compile: Duration::from_secs(60),
+        compile: Allowance { time: Duration::from_secs(60), memory_bytes: 256 << 20 },
         modules_bytes: 64 << 20,
         compiled_bytes: 64 << 20,
     }
+}
+
+/// What compiles: what a processor of the binary has itself for.
+pub fn compiler() -> Program {
+    Program::at(Path::new(env!("CARGO_BIN_EXE_jobico-compile-module")))
 }
 
 /// A function under test.

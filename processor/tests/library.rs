@@ -4,19 +4,20 @@ use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jobico_catalog::{Artifacts, artifact};
 use jobico_event::{Digest, TenantId};
+use jobico_processor::compile::{Allowance, Program};
 use jobico_processor::config::Limits;
 use jobico_processor::function::cache::Found;
 use jobico_processor::function::fault::Kind;
-use jobico_processor::function::{Cache, Engine, Instance, Module};
+use jobico_processor::function::{Cache, Engine, Fault, Instance, Module};
 use jobico_processor::library::{Library, Lookup};
 use jobico_processor::metrics::Metrics;
 use tempfile::TempDir;
 
-use crate::functions::{DEADLINE, binary, called, limits};
+use crate::functions::{DEADLINE, binary, called, compiler, limits};
 
 /// The longest wait for anything; what is there is returned at once.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -33,7 +34,7 @@ impl Start {
     fn new(data_dir: &Path, artifacts: &Path, limits: &Limits) -> Self {
         let metrics = Metrics::register(&prometheus::Registry::new(), "p").unwrap();
         let artifacts = Artifacts::in_folder(artifacts.to_owned());
-        let library = Library::new(limits, 1, artifacts, data_dir, metrics.clone()).unwrap();
+        let library = Library::new(limits, 1, artifacts, data_dir, compiler(), metrics.clone()).unwrap();
         Self { library, metrics, tenant: TenantId::new("t").unwrap() }
     }
 
@@ -294,26 +295,74 @@ fn slow_to_compile(values: usize) -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_module_that_takes_too_long_to_compile_holds_nobody_up() {
+/// Has a library with that allowance asked for a module; and for another tenant's, which is to be had whatever the first does.
+async fn compiled_within(binary: &[u8], compile: Allowance) -> Result<Arc<Module>, Fault> {
     let shop = Shop::new().await;
-    let slow = slow_to_compile(1_500);
-    let digest = Digest::of(&slow);
-    artifact::store(&shop.folder.path().join("artifacts"), &digest, &slow).await.unwrap();
-    let limits = Limits { compile: Duration::from_millis(200), ..limits() };
-    let start = Start::new(shop.folder.path(), &shop.folder.path().join("artifacts"), &limits);
-    let started = Instant::now();
-    let Lookup::Broken(fault) = start.settled(&digest).await else { panic!("it compiles within {:?}", limits.compile) };
-    assert_eq!((fault.kind, fault.cause().code), (Kind::Expensive, "expensive"));
-    assert!(fault.message.contains("too expensive to compile: that takes longer than 200ms"), "{fault}");
-    // The thread is at it still; another tenant's module has the next.
+    let digest = Digest::of(binary);
+    artifact::store(&shop.folder.path().join("artifacts"), &digest, binary).await.unwrap();
+    let start = Start::new(shop.folder.path(), &shop.folder.path().join("artifacts"), &Limits { compile, ..limits() });
+    let compiled = match start.settled(&digest).await {
+        Lookup::Ready(module) => Ok(module),
+        Lookup::Broken(fault) => Err(fault),
+        Lookup::Preparing => unreachable!("it is settled"),
+    };
     let neighbour = Start { tenant: TenantId::new("neighbour").unwrap(), ..start.clone() };
     assert!(echoes(&*neighbour.module(&shop.digest).await));
-    let Lookup::Broken(_) = start.settled(&digest).await else {
-        panic!("the machine is too fast for this test: {:?}", started.elapsed())
-    };
-    // What was compiled after all is used.
-    until(|| matches!(start.library.look_up(&start.tenant, &digest), Lookup::Ready(_))).await;
-    eprintln!("compiled after {:?}", started.elapsed());
-    until_kept(&shop.cache, &digest).await;
+    if compiled.is_ok() {
+        until_kept(&shop.cache, &digest).await;
+    }
+    compiled
+}
+
+#[tokio::test]
+async fn a_module_that_takes_too_long_to_compile_is_too_expensive() {
+    let compile = Allowance { time: Duration::from_millis(200), ..limits().compile };
+    let fault = compiled_within(&slow_to_compile(1_500), compile).await.unwrap_err();
+    assert_eq!((fault.kind, fault.cause().code), (Kind::Expensive, "expensive"));
+    assert_eq!(fault.message, "it is too expensive to compile: that takes more than 200ms of CPU time");
+}
+
+#[tokio::test]
+async fn a_module_that_takes_too_much_memory_to_compile_is_too_expensive() {
+    let slow = slow_to_compile(1_500);
+    let compile = Allowance { memory_bytes: 48 << 20, ..limits().compile };
+    let fault = compiled_within(&slow, compile).await.unwrap_err();
+    assert_eq!((fault.kind, fault.cause().code), (Kind::Expensive, "expensive"));
+    let words =
+        "it is too expensive to compile: that takes more than 48 MiB of memory, or more stack than there is (signal: 6";
+    assert!(fault.message.starts_with(words), "{fault}");
+    compiled_within(&slow, Allowance { memory_bytes: 1 << 30, ..compile }).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_module_is_told_as_the_compiler_tells_it() {
+    let fault = compiled_within(b"\0asm\x01\0\0\0\xff", limits().compile).await.unwrap_err();
+    assert_eq!((fault.kind, fault.cause().code), (Kind::Module, "module"));
+    assert_eq!(fault.message, "failed to parse WebAssembly module: malformed section id (at offset 0x8)");
+}
+
+#[tokio::test]
+async fn a_module_whose_compiler_is_killed_or_cannot_be_started_is_not_to_blame() {
+    let shop = Shop::new().await;
+    let artifacts = shop.folder.path().join("artifacts");
+    let metrics = Metrics::register(&prometheus::Registry::new(), "p").unwrap();
+    let tenant = TenantId::new("t").unwrap();
+    for program in ["killed", "missing"] {
+        let path = shop.folder.path().join(program);
+        if program == "killed" {
+            std::fs::write(&path, "#!/bin/sh\nkill -9 $$\n").unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+        }
+        let (compiler, folder) = (Program::at(&path), Artifacts::in_folder(artifacts.clone()));
+        let library = Library::new(&limits(), 1, folder, shop.folder.path(), compiler, metrics.clone()).unwrap();
+        assert!(matches!(library.look_up(&tenant, &shop.digest), Lookup::Preparing));
+        until(|| library.settled() == 1).await;
+        assert!(
+            matches!(library.look_up(&tenant, &shop.digest), Lookup::Preparing),
+            "{program}: it is asked for again"
+        );
+        until(|| library.settled() == 2).await;
+    }
+    // A start that has a compiler has the module.
+    assert!(echoes(&*shop.start().module(&shop.digest).await));
 }

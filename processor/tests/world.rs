@@ -15,6 +15,8 @@ use jobico_processor::Config;
 use jobico_service::Frame;
 use tempfile::TempDir;
 
+use crate::functions::compiler;
+
 /// The longest wait for anything; what is there is returned at once.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Partitions of a queue.
@@ -210,6 +212,8 @@ impl World {
             output_bytes_max: 1 << 20,
             instances_max: self.instances_max,
             compile_s_max: 30,
+            compile_mib_max: 256,
+            compiler: compiler(),
             modules_mib_max: 64,
             compiled_mib_max: 64,
             retry_partitions: 1,

@@ -64,6 +64,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
+    if let Some(done) = jobico_processor::compile::if_asked() {
+        return done;
+    }
     // A measurement starts this program anew, in a role.
     let done = if std::env::args_os().nth(1).is_some_and(|word| word == role::WORD) {
         role::run(role::Args::parse_from(std::env::args_os().skip(1))).map(|()| ExitCode::SUCCESS)

@@ -76,7 +76,7 @@ impl Cache {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
         }
         std::fs::set_permissions(folder, Permissions::from_mode(0o700))?;
-        let key = artifact::engine_key(engine);
+        let key = artifact::engine_key(&engine.wasm);
         let bytes = AtomicU64::new(0);
         let cache = Self { folder: folder.to_owned(), bytes_max, bytes, engine: engine.clone(), key, user };
         cache.sweep()?;
@@ -108,7 +108,7 @@ impl Cache {
             }
         };
         let opened = artifact::open(&self.engine, &self.key, module, &bytes);
-        match opened.map(|compiled| Module::link(&self.engine, &compiled)) {
+        match opened.map(|compiled| compiled.and_then(|compiled| Module::link(&self.engine, &compiled))) {
             Some(Ok(module)) => Found::Hit(module),
             Some(Err(_)) | None => {
                 tracing::warn!(%module, "a file in the cache of compiled modules is damaged; the module is compiled again");
@@ -141,7 +141,7 @@ impl Cache {
     /// # Errors
     /// It cannot be written; a file that was there before stays.
     pub fn keep(&self, module: &Digest, compiled: &Module) -> io::Result<()> {
-        let bytes = artifact::seal(&self.key, module, compiled.linked.module()).map_err(io::Error::other)?;
+        let bytes = artifact::seal(&self.key, module, &compiled.linked.module().serialize().map_err(io::Error::other)?);
         // A name of its own for each writer and mode 0600; it goes with the value where the write fails.
         let mut partial = tempfile::Builder::new().prefix(PARTIAL).tempfile_in(&self.folder)?;
         partial.write_all(&bytes)?;

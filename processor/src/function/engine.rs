@@ -60,25 +60,8 @@ impl Engine {
             .table_elements(limits.table_elements)
             .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT_BYTES)
             .max_unused_warm_slots(instances.min(64));
-        let mut config = Config::new();
-        config
-            .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
-            .memory_reservation(MEMORY_RESERVATION_BYTES)
-            .max_wasm_stack(STACK_BYTES_MAX)
-            .memory_guaranteed_dense_image_size(DENSE_IMAGE_BYTES)
-            .epoch_interruption(true)
-            // A module is compiled on one thread: one that takes long has one core, and not all of them.
-            .parallel_compilation(false)
-            // As the registry has it (`jobico_event::contract::FEATURES`): pointers of the contract are 32 bits wide and into
-            // the one memory.
-            .wasm_multi_memory(false)
-            .wasm_memory64(false)
-            .wasm_relaxed_simd(false)
-            // A function's failure is told by its kind: what only backtraces and debuggers need is left out of compiled code,
-            // of which there is much where there are thousands of functions.
-            .wasm_backtrace_max_frames(None)
-            .generate_address_map(false)
-            .native_unwind_info(false);
+        let mut config = settings();
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         let wasm = wasmtime::Engine::new(&config)?;
         let stopped = Arc::new(AtomicBool::new(false));
         let (weak, stop) = (wasm.weak(), stopped.clone());
@@ -91,4 +74,35 @@ impl Engine {
         })?;
         Ok(Self { wasm, _clock: Arc::new(Clock(stopped)) })
     }
+}
+
+/// An engine that compiles what [`Engine`]s run, and runs nothing.
+///
+/// # Errors
+/// The processor's instruction set is not one that wasmtime compiles for.
+pub(super) fn for_compiling() -> wasmtime::Result<wasmtime::Engine> {
+    wasmtime::Engine::new(&settings())
+}
+
+/// What decides how a module is compiled, and more that all engines have in common.
+fn settings() -> Config {
+    let mut config = Config::new();
+    config
+        .memory_reservation(MEMORY_RESERVATION_BYTES)
+        .max_wasm_stack(STACK_BYTES_MAX)
+        .memory_guaranteed_dense_image_size(DENSE_IMAGE_BYTES)
+        .epoch_interruption(true)
+        // A module is compiled on one thread: one that takes long has one core, and not all of them.
+        .parallel_compilation(false)
+        // As the registry has it (`jobico_event::contract::FEATURES`): pointers of the contract are 32 bits wide and into
+        // the one memory.
+        .wasm_multi_memory(false)
+        .wasm_memory64(false)
+        .wasm_relaxed_simd(false)
+        // A function's failure is told by its kind: what only backtraces and debuggers need is left out of compiled code,
+        // of which there is much where there are thousands of functions.
+        .wasm_backtrace_max_frames(None)
+        .generate_address_map(false)
+        .native_unwind_info(false);
+    config
 }

@@ -1,8 +1,10 @@
 //! A module, compiled and linked: all that its instances share.
 
+use jobico_event::Digest;
 use wasmtime::{InstancePre, Linker};
 
-use super::engine::Engine;
+use super::artifact;
+use super::engine::{self, Engine};
 use super::fault::{Fault, Phase};
 use super::host::{self, Host};
 use super::wasi;
@@ -21,14 +23,24 @@ impl std::fmt::Debug for Module {
 }
 
 impl Module {
-    /// Compiles and links a module. It takes milliseconds: keep it off the path of events.
+    /// Compiles and links a module in this process, which one made for it ends with: see [`crate::compile`] for those of
+    /// tenants.
     ///
     /// # Errors
     /// [`Fault`] of phase `module` where the binary is none, is over the engine's limits, or imports what is not there.
     pub fn compile(engine: &Engine, binary: &[u8]) -> Result<Self, Fault> {
-        let fault = |error: wasmtime::Error| Fault::from_wasm(Phase::Module, &error, false);
         let compiled = wasmtime::Module::from_binary(&engine.wasm, binary).map_err(fault)?;
         Self::link(engine, &compiled).map_err(fault)
+    }
+
+    /// Links a module out of what [`compile_apart`] made of the binary with this digest; none where the bytes are anything
+    /// else.
+    ///
+    /// # Errors
+    /// [`Fault`] of phase `module` where it is over the engine's limits, or imports what is not there.
+    pub fn open(engine: &Engine, digest: &Digest, sealed: &[u8]) -> Option<Result<Self, Fault>> {
+        let opened = artifact::open(engine, &artifact::engine_key(&engine.wasm), digest, sealed)?;
+        Some(opened.and_then(|compiled| Self::link(engine, &compiled)).map_err(fault))
     }
 
     /// Links a module that is compiled.
@@ -45,4 +57,18 @@ impl Module {
         let image = self.linked.module().image_range();
         (image.end as usize).saturating_sub(image.start as usize)
     }
+}
+
+/// Compiles a module for the [`Engine`]s of other processes of this very program, which take it with [`Module::open`].
+///
+/// # Errors
+/// [`Fault`] of phase `module` where the binary is none.
+pub fn compile_apart(binary: &[u8]) -> Result<Vec<u8>, Fault> {
+    let engine = engine::for_compiling().map_err(fault)?;
+    let artifact = engine.precompile_module(binary).map_err(fault)?;
+    Ok(artifact::seal(&artifact::engine_key(&engine), &Digest::of(binary), &artifact))
+}
+
+fn fault(error: wasmtime::Error) -> Fault {
+    Fault::from_wasm(Phase::Module, &error, false)
 }

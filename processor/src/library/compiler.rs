@@ -1,115 +1,84 @@
-//! Compiles modules where it holds nobody up.
+//! Compiles modules where it holds nobody up: in processes of their own, whose memory, time and death are nobody else's.
 //!
 //! ```text
-//! wait for a place ─► a thread of its own ─► in time: the module          ─► kept in the cache on disk
-//!                                          └► late: the place is given up, the thread goes on ─► the module after all
+//! the tenant's turn ─► the place ─► a process ─► soon: the module                                      ─► kept in the cache on disk
+//!                                      └► not soon: the place for slow ones, and least priority ─► the module, or why not
 //! ```
 //!
-//! A compilation cannot be cut short, and time is not linear in size: 1,000 variables that 1,000 branches carry out of 100
-//! nested blocks take more than 40 seconds, in a function of 20 KB. The registry refuses what no compiler puts out
-//! (`jobico_event::contract`), but compilers put out functions with more of each. So each has a thread of its own, of a lower
-//! priority than the workers' and of the lowest once it is late; a tenant has one such thread at a time, and all together have
-//! a few. A module that comes late is used and kept all the same, since it costs nothing any more.
+//! What the process does is in [`crate::compile`]. A tenant has one at a time, and all together have two: one that takes long
+//! does not hold up the next.
 
 use std::collections::HashMap;
+use std::io::Write;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jobico_event::{Digest, TenantId};
+use jobico_service::BoxError;
+use rustix::process::{Pid, Signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::compile::{Allowance, Program, Verdict};
 use crate::function::fault::{Kind, Phase};
 use crate::function::{Cache, Engine, Fault, Module};
 use crate::metrics::Metrics;
 
-/// How many modules are compiled at once, not counting those that are late: compiling uses a core, which events need more.
-const COMPILATIONS_MAX: usize = 1;
-/// How many threads compile at most, those that are late among them. Where all are late, further modules wait.
-const THREADS_MAX: usize = 8;
-/// Stack of a thread that compiles; it is reserved, not used. The compiler recurses with what it compiles, and running out
-/// of stack would end the process.
-const STACK_BYTES: usize = 16 << 20;
-/// How much a thread that compiles stands back for those that run functions (`nice`): it has a quarter of a core where they
-/// want all of it.
-const NICE: i32 = 5;
-/// The same for one that is late: it has what nobody else wants.
-const NICE_WHEN_LATE: i32 = 19;
+/// How many modules are compiled at once, not counting slow ones: compiling uses a core, which events need more.
+const PLACES: usize = 1;
+/// How many slow ones besides.
+const SLOW_PLACES: usize = 1;
+/// After this long a compilation is a slow one.
+pub(super) const SOON: Duration = Duration::from_secs(5);
+/// How much a slow one stands back for everything else (`nice`): it has what nobody wants.
+const NICE_WHEN_SLOW: i32 = 19;
 
 /// The compiler of a process.
 pub(super) struct Compiler {
-    engine: Engine,
-    cache: Option<Arc<Cache>>,
+    task: Task,
     places: Semaphore,
-    threads: Arc<Semaphore>,
+    slow_places: Semaphore,
     /// One permit for each tenant that compiles.
     tenants: Mutex<HashMap<TenantId, Arc<Semaphore>>>,
-    time_max: Duration,
+}
+
+/// What each compilation needs to know.
+#[derive(Clone)]
+struct Task {
+    program: Program,
+    allowance: Allowance,
+    engine: Engine,
+    cache: Option<Arc<Cache>>,
     metrics: Metrics,
 }
 
-/// A compilation on its thread.
+/// What came of a compilation: a module or what is wrong with it; or why neither can be said, which is no fault of its.
+pub(super) type Compiled = Result<Result<Module, Fault>, BoxError>;
+
+/// A compilation in its process.
 struct Running {
-    result: oneshot::Receiver<Result<Module, Fault>>,
-    thread: oneshot::Receiver<Option<ThreadId>>,
-}
-
-/// What a thread holds until it ends.
-pub(super) struct Permits {
-    _tenant: OwnedSemaphorePermit,
-    _thread: OwnedSemaphorePermit,
-}
-
-/// A thread, as the kernel numbers it.
-#[derive(Clone, Copy)]
-struct ThreadId(rustix::process::Pid);
-
-/// How a compilation went.
-pub(super) enum Compiled {
-    /// It is over.
-    InTime(Result<Module, Fault>),
-    /// It took too long, and goes on.
-    Late(Fault, oneshot::Receiver<Result<Module, Fault>>),
-    /// The machine has no thread for it.
-    NotNow(std::io::Error),
+    process: Pid,
+    compiled: oneshot::Receiver<Compiled>,
 }
 
 impl Compiler {
-    pub(super) fn new(engine: Engine, cache: Option<Arc<Cache>>, time_max: Duration, metrics: Metrics) -> Self {
-        let (places, threads) = (Semaphore::new(COMPILATIONS_MAX), Arc::new(Semaphore::new(THREADS_MAX)));
-        Self { engine, cache, places, threads, tenants: Mutex::default(), time_max, metrics }
+    pub(super) fn new(
+        engine: Engine,
+        cache: Option<Arc<Cache>>,
+        program: Program,
+        allowance: Allowance,
+        metrics: Metrics,
+    ) -> Self {
+        let task = Task { program, allowance, engine, cache, metrics };
+        let (places, slow_places) = (Semaphore::new(PLACES), Semaphore::new(SLOW_PLACES));
+        Self { task, places, slow_places, tenants: Mutex::default() }
     }
 
-    /// How long a compilation may take before it is late.
-    pub(super) fn time_max(&self) -> Duration {
-        self.time_max
-    }
-
-    /// Waits for a tenant's turn to compile, which lasts as long as the compilation's thread. To be had before anything else
-    /// that others wait for: a tenant may have a long queue of its own.
-    pub(super) async fn turn(&self, tenant: &TenantId) -> Permits {
-        let turn = self.turn_of(tenant);
-        Permits {
-            _tenant: turn.acquire_owned().await.expect("the semaphore is never closed"),
-            _thread: self.threads.clone().acquire_owned().await.expect("the semaphore is never closed"),
-        }
-    }
-
-    /// Compiles a module. Waiting for a place counts for nobody's time.
-    pub(super) async fn compile(&self, permits: Permits, digest: Digest, binary: Vec<u8>) -> Compiled {
-        let _place = self.places.acquire().await.expect("the semaphore is never closed");
-        let Running { mut result, thread } = match self.start(digest, binary, permits) {
-            Ok(running) => running,
-            Err(error) => return Compiled::NotNow(error),
-        };
-        match tokio::time::timeout(self.time_max, &mut result).await {
-            Ok(compiled) => Compiled::InTime(compiled.unwrap_or_else(|_| Err(panicked()))),
-            Err(_) => {
-                if let Ok(Some(thread)) = thread.await {
-                    stand_back(Some(thread), NICE_WHEN_LATE);
-                }
-                Compiled::Late(too_expensive(self.time_max), result)
-            }
-        }
+    /// Waits for a tenant's turn to compile. To be had before anything else that others wait for: a tenant may have a long
+    /// queue of its own.
+    pub(super) async fn turn(&self, tenant: &TenantId) -> OwnedSemaphorePermit {
+        self.turn_of(tenant).acquire_owned().await.expect("the semaphore is never closed")
     }
 
     /// The tenant's semaphore; those of tenants that do not compile are forgotten.
@@ -119,58 +88,102 @@ impl Compiler {
         tenants.entry(tenant.clone()).or_insert_with(|| Arc::new(Semaphore::new(1))).clone()
     }
 
-    /// Starts a thread. It ends by itself, or with the process: what it leaves behind then is a partial file, which the
-    /// cache removes.
-    fn start(&self, digest: Digest, binary: Vec<u8>, permits: Permits) -> std::io::Result<Running> {
-        let ((done, result), (tell, thread)) = (oneshot::channel(), oneshot::channel());
-        let (engine, cache, metrics) = (self.engine.clone(), self.cache.clone(), self.metrics.clone());
-        let compile = move || {
-            let _permits = permits;
-            stand_back(None, NICE);
-            // Whoever waited for either may be gone: the process stops.
-            let _ = tell.send(this_thread());
+    /// Compiles a module, and keeps it in the cache.
+    pub(super) async fn compile(&self, digest: Digest, binary: Vec<u8>) -> Compiled {
+        let place = self.places.acquire().await.expect("the semaphore is never closed");
+        let Running { process, mut compiled } = self.task.clone().start(digest, binary).await?;
+        if let Ok(compiled) = tokio::time::timeout(SOON, &mut compiled).await {
+            return over(compiled);
+        }
+        tokio::select! {
+            compiled = &mut compiled => over(compiled),
+            slow_place = self.slow_places.acquire() => {
+                drop(place);
+                // All of its threads, which are one group. Where it fails it only takes more of the workers' time.
+                let _ = rustix::process::setpriority_pgrp(Some(process), NICE_WHEN_SLOW);
+                let compiled = over(compiled.await);
+                drop(slow_place);
+                compiled
+            }
+        }
+    }
+}
+
+/// What the thread said that waited for a compilation.
+fn over(said: Result<Compiled, oneshot::error::RecvError>) -> Compiled {
+    said.unwrap_or_else(|_| Err("the thread that waited for the compiler panicked".into()))
+}
+
+impl Task {
+    /// Starts a process, and a thread that waits for it.
+    async fn start(self, digest: Digest, binary: Vec<u8>) -> Result<Running, BoxError> {
+        let ((tell, process), (done, compiled)) = (oneshot::channel(), oneshot::channel());
+        let wait = move || {
+            // By this thread, since the process ends with who started it.
+            let child = match self.program.command(self.allowance).process_group(0).spawn() {
+                Ok(child) => child,
+                // Whoever waits for either may be gone: the processor stops.
+                Err(error) => return drop(tell.send(Err(error))),
+            };
+            let _ = tell.send(Ok(Pid::from_child(&child)));
             let started = Instant::now();
-            let compiled = Module::compile(&engine, &binary);
-            metrics.compile_seconds.observe(started.elapsed().as_secs_f64());
+            let compiled = self.result_of(child, &digest, &binary);
+            self.metrics.compile_seconds.observe(started.elapsed().as_secs_f64());
             drop(binary);
-            let module = compiled.as_ref().ok().cloned();
+            let module = compiled.as_ref().ok().and_then(|compiled| compiled.as_ref().ok()).cloned();
             let _ = done.send(compiled);
-            if let (Some(cache), Some(module)) = (cache, module)
+            if let (Some(cache), Some(module)) = (&self.cache, module)
                 && let Err(error) = cache.keep(&digest, &module)
             {
                 tracing::warn!(%digest, %error, "a compiled module cannot be kept; the next start compiles it again");
             }
         };
-        std::thread::Builder::new().name("compile".to_owned()).stack_size(STACK_BYTES).spawn(compile)?;
-        Ok(Running { result, thread })
+        std::thread::Builder::new().name("compile".to_owned()).spawn(wait)?;
+        Ok(Running { process: process.await??, compiled })
+    }
+
+    /// Gives a process what it is to compile, and waits until it ends.
+    fn result_of(&self, mut child: Child, digest: &Digest, binary: &[u8]) -> Compiled {
+        let mut input = child.stdin.take().expect("it is piped");
+        // One that ends early says why, by how it ends.
+        let _ = input.write_all(binary);
+        drop(input);
+        let output = child.wait_with_output()?;
+        if !output.stderr.is_empty() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            tracing::warn!(%digest, said = said.trim_end(), "a process that compiled a module complained");
+        }
+        let said = output.status.code().and_then(Verdict::of);
+        let fault = match said {
+            Some(Verdict::Compiled) => {
+                let module = Module::open(&self.engine, digest, &output.stdout);
+                return module.ok_or_else(|| "what compiles is not of this program's build".into());
+            }
+            Some(Verdict::Refused) => failed(String::from_utf8_lossy(&output.stdout).into_owned()),
+            Some(Verdict::Panicked) => failed("the compiler cannot handle it".to_owned()),
+            Some(Verdict::TooLong) => too_expensive(format!("more than {:?} of CPU time", self.allowance.time)),
+            Some(Verdict::Starved) => return Err("the machine has no CPU time for it".into()),
+            Some(Verdict::Unheard) | None if is_own_death(output.status) => {
+                let mib = self.allowance.memory_bytes >> 20;
+                too_expensive(format!("more than {mib} MiB of memory, or more stack than there is ({})", output.status))
+            }
+            Some(Verdict::Unheard) | None => return Err(format!("its compiler ended: {}", output.status).into()),
+        };
+        Ok(Err(fault))
     }
 }
 
-/// The calling thread; none where the kernel does not say.
-fn this_thread() -> Option<ThreadId> {
-    let path = std::fs::read_link("/proc/thread-self").ok()?;
-    let number = path.file_name()?.to_str()?.parse().ok()?;
-    rustix::process::Pid::from_raw(number).map(ThreadId)
-}
-
-/// Lowers the priority of a thread, the calling one where none is given. Where it fails, compiling only takes more of the
-/// workers' time.
-fn stand_back(thread: Option<ThreadId>, nice: i32) {
-    // On Linux a priority is a thread's own; elsewhere it would be the whole process'.
-    if cfg!(target_os = "linux") {
-        let _ = rustix::process::setpriority_process(thread.map(|thread| thread.0), nice);
-    }
+/// Whether a process died of what it did, and not because somebody, or the machine, wanted its end.
+fn is_own_death(status: ExitStatus) -> bool {
+    let own = [Signal::ABORT, Signal::SEGV, Signal::BUS, Signal::ILL, Signal::FPE, Signal::SYS, Signal::TRAP];
+    status.signal().is_some_and(|signal| own.iter().any(|own| own.as_raw() == signal))
 }
 
 fn failed(message: String) -> Fault {
     Fault { phase: Phase::Module, kind: Kind::Module, message }
 }
 
-pub(super) fn panicked() -> Fault {
-    failed("the compiler cannot handle it".to_owned())
-}
-
-fn too_expensive(time_max: Duration) -> Fault {
-    let message = format!("it is too expensive to compile: that takes longer than {time_max:?}");
+fn too_expensive(takes: String) -> Fault {
+    let message = format!("it is too expensive to compile: that takes {takes}");
     Fault { phase: Phase::Module, kind: Kind::Expensive, message }
 }

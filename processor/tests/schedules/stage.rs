@@ -15,7 +15,7 @@ use jobico_processor::metrics::Metrics;
 use jobico_service::Frame;
 
 use super::{OTHER, POOL};
-use crate::functions::{binary, limits};
+use crate::functions::{binary, compiler, limits};
 
 /// The stage.
 pub(super) struct Stage {
@@ -36,7 +36,7 @@ impl Stage {
         let metrics = Metrics::register(&prometheus::Registry::new(), POOL).unwrap();
         let artifacts = Artifacts::in_folder(folder.path().to_owned());
         // Two threads with two workers and their twins each, which keep three instances at most.
-        let library = Library::new(&limits, 16, artifacts, folder.path(), metrics.clone()).unwrap();
+        let library = Library::new(&limits, 16, artifacts, folder.path(), compiler(), metrics.clone()).unwrap();
         let tenant = TenantId::new("t").unwrap();
         let key = retry::Ordering::Key;
         let policies = [

@@ -1,0 +1,166 @@
+//! Compiles one tenant's module, in a process of its own.
+//!
+//! ```text
+//! processor ── starts ─► jobico compile-module TIME MEMORY      no environment, least priority, first to go without memory
+//!           ── wasm ───►   a thread compiles; the main thread looks how long it has been at it
+//!           ◄─ sealed ──   or why it is no module; or nothing, and an exit code or a signal that says why
+//! ```
+//!
+//! A compilation cannot be cut short, and nobody counts its memory: 1,000 variables that 1,000 branches carry out of 100 nested
+//! blocks take more than 40 seconds, in a function of 20 KB, and others have taken gigabytes. The registry refuses what no
+//! compiler puts out (`jobico_event::contract`), but compilers put out functions with more of each. In a process of its own it
+//! takes no more than it may, and whatever it dies of, a defect in the compiler included, it dies alone.
+
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, Rlimit};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::function::{Fault, module};
+
+/// The first argument of a process that compiles; the others are [`Allowance`]'s.
+const COMMAND: &str = "compile-module";
+/// Stack of the thread that compiles; it is reserved, not used. The compiler recurses with what it compiles.
+const STACK_BYTES: usize = 16 << 20;
+/// How much the process stands back for threads that run functions (`nice`): it has a quarter of a core where they want all
+/// of it.
+const NICE: i32 = 5;
+/// How often the main thread looks at the time.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// After this many times the CPU time that it may take, the process ends also where it had less: the machine has none to give.
+const REAL_TIME_FACTOR: u32 = 10;
+
+/// What a compilation may use.
+#[derive(Debug, Clone, Copy)]
+pub struct Allowance {
+    /// CPU time.
+    pub time: Duration,
+    /// Memory of its process, bytes.
+    pub memory_bytes: u64,
+}
+
+/// How a process that compiled ended, where it said so itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The sealed module is on its standard output.
+    Compiled = 0,
+    /// It is no module: the reason is on its standard output.
+    Refused = 1,
+    /// It took more CPU time than it may.
+    TooLong = 2,
+    /// The machine gave it too little of that.
+    Starved = 3,
+    /// The compiler panicked.
+    Panicked = 4,
+    /// It was not asked properly, or could not be answered.
+    Unheard = 5,
+}
+
+impl Verdict {
+    pub(crate) fn of(code: i32) -> Option<Self> {
+        let all = [Self::Compiled, Self::Refused, Self::TooLong, Self::Starved, Self::Panicked, Self::Unheard];
+        all.into_iter().find(|verdict| *verdict as i32 == code)
+    }
+}
+
+/// A program that compiles: its `main` calls [`if_asked`].
+#[derive(Debug, Clone)]
+pub struct Program(PathBuf);
+
+/// This very program, whatever stands at its path by now: only the same compiler's code can be run.
+impl Default for Program {
+    fn default() -> Self {
+        let this = if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() };
+        Self(this.unwrap_or_default())
+    }
+}
+
+impl Program {
+    /// The program at a path; it is to be of the same build.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// The command that compiles what it is given on its standard input.
+    pub(crate) fn command(&self, allowance: Allowance) -> Command {
+        let mut command = Command::new(&self.0);
+        command.arg(COMMAND).arg(allowance.time.as_millis().to_string()).arg(allowance.memory_bytes.to_string());
+        // Nothing of what this process knows: no secret, no setting.
+        command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+}
+
+/// Compiles a module where this process was started for that. To be called before anything else that `main` does.
+#[must_use]
+pub fn if_asked() -> Option<ExitCode> {
+    let mut args = std::env::args_os().skip(1);
+    if args.next()? != COMMAND {
+        return None;
+    }
+    let mut number = || args.next()?.to_str()?.parse().ok();
+    let allowance =
+        number().zip(number()).map(|(ms, memory_bytes)| Allowance { time: Duration::from_millis(ms), memory_bytes });
+    let Some(allowance) = allowance else {
+        eprintln!("{COMMAND} is what a processor calls: TIME_MS MEMORY_BYTES, a module on standard input");
+        return Some(ExitCode::from(Verdict::Unheard as u8));
+    };
+    let verdict = compile(allowance).unwrap_or_else(|error| {
+        eprintln!("{error}");
+        Verdict::Unheard
+    });
+    Some(ExitCode::from(verdict as u8))
+}
+
+/// Compiles what is on standard input.
+fn compile(allowance: Allowance) -> io::Result<Verdict> {
+    stand_back();
+    rustix::process::setrlimit(
+        Resource::Data,
+        Rlimit { current: Some(allowance.memory_bytes), maximum: Some(allowance.memory_bytes) },
+    )?;
+    let mut binary = Vec::new();
+    io::stdin().read_to_end(&mut binary)?;
+    let (done, compiled) = mpsc::channel();
+    let started = Instant::now();
+    std::thread::Builder::new().name("compile".to_owned()).stack_size(STACK_BYTES).spawn(move || {
+        // The main thread is there until it has this.
+        let _ = done.send(module::compile_apart(&binary));
+    })?;
+    loop {
+        match compiled.recv_timeout(LOOK_EVERY) {
+            Ok(Ok(sealed)) => return io::stdout().write_all(&sealed).map(|()| Verdict::Compiled),
+            Ok(Err(Fault { message, .. })) => {
+                return io::stdout().write_all(message.as_bytes()).map(|()| Verdict::Refused);
+            }
+            Err(RecvTimeoutError::Disconnected) => return Ok(Verdict::Panicked),
+            Err(RecvTimeoutError::Timeout) if cpu_time() > allowance.time => return Ok(Verdict::TooLong),
+            Err(RecvTimeoutError::Timeout) if started.elapsed() > allowance.time * REAL_TIME_FACTOR => {
+                return Ok(Verdict::Starved);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
+/// CPU time of this process so far.
+fn cpu_time() -> Duration {
+    clock_gettime(ClockId::ProcessCPUTime).try_into().unwrap_or(Duration::MAX)
+}
+
+/// Makes this process give way to its processor, and end with it. Where it fails, compiling only takes more of the workers'
+/// time.
+fn stand_back() {
+    let _ = rustix::process::setpriority_process(None, NICE);
+    #[cfg(target_os = "linux")]
+    {
+        let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+        // Where the machine has no memory left, it is to take this process, and not the one that started it.
+        let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    }
+}
