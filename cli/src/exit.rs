@@ -11,8 +11,11 @@
 
 use std::process::ExitCode;
 
+use jobico_event::text::printable;
+
 const REFUSED: u8 = 3;
 const NOT_FOUND: u8 = 4;
+const UNAVAILABLE: u8 = 5;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -45,12 +48,17 @@ impl Error {
 
     /// Exit code 5.
     pub fn unavailable(message: impl Into<String>) -> Self {
-        Self { code: 5, message: message.into() }
+        Self { code: UNAVAILABLE, message: message.into() }
     }
 
     /// Whether it was refused.
     pub fn is_refused(&self) -> bool {
         self.code == REFUSED
+    }
+
+    /// Whether it may succeed later.
+    pub fn is_unavailable(&self) -> bool {
+        self.code == UNAVAILABLE
     }
 
     /// Whether there is no such thing.
@@ -67,6 +75,9 @@ impl From<jobico_service::BoxError> for Error {
 
 /// Says on standard error why the command failed.
 pub fn report(error: &Error) -> ExitCode {
-    eprintln!("jobico: {}", error.message);
+    // Faults have lines of their own; what is within them may be a tenant's.
+    for (index, line) in error.message.split('\n').enumerate() {
+        eprintln!("{}{}", if index == 0 { "jobico: " } else { "" }, printable(line));
+    }
     ExitCode::from(error.code)
 }

@@ -117,6 +117,8 @@ async fn start(frame: &Frame, roles: &[Role], settings: Settings) -> Result<Runn
     let admin_server = http::Bound::new("admin", common.admin_addr).await?;
     let mut running =
         Running { admin: Some(admin_server.address()), data_dir: common.data_dir.clone(), ..Running::default() };
+    // Ready is who has all its components: there are none yet, and none of them fails.
+    let starting = frame.health.component("start");
     let admin_router = admin::router(frame);
     let stop = frame.tasks.stop_token();
     frame.tasks.spawn("admin", admin_server.serve(admin_router, stop));
@@ -132,6 +134,7 @@ async fn start(frame: &Frame, roles: &[Role], settings: Settings) -> Result<Runn
         artifacts = Artifacts::in_folder(started.artifacts);
     }
     if roles == [Role::Registry] {
+        starting.ready();
         return Ok(running);
     }
     let catalog = jobico_catalog::start(frame, broker.clone()).await?;
@@ -148,5 +151,6 @@ async fn start(frame: &Frame, roles: &[Role], settings: Settings) -> Result<Runn
         let (instance, data_dir) = (&common.instance, &common.data_dir);
         jobico_processor::start(frame, settings.processor, instance, data_dir, broker, catalog, artifacts).await?;
     }
+    starting.ready();
     Ok(running)
 }

@@ -20,6 +20,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use wasmparser::WasmFeatures;
 
+use crate::text;
+
 pub use inspect::inspect;
 
 /// The largest module, bytes (32 MiB). Compiling takes time and memory in proportion.
@@ -156,11 +158,18 @@ pub enum MainError {
     },
 }
 
+/// How many exports a message names.
+const OFFERED_MAX: usize = 20;
+
 fn offer(names: &[String]) -> String {
     match names {
         [] => format!("it exports no function of the type {MAIN_TYPE} at all"),
-        [name] => format!("'{name}' is exported and has the right type"),
-        names => format!("of the right type are: {}", names.join(", ")),
+        [name] => format!("'{}' is exported and has the right type", text::brief(name)),
+        names => {
+            let shown: Vec<String> = names.iter().take(OFFERED_MAX).map(|name| text::brief(name)).collect();
+            let more = if names.len() > OFFERED_MAX { ", …" } else { "" };
+            format!("of the right type are: {}{more}", shown.join(", "))
+        }
     }
 }
 
@@ -286,5 +295,5 @@ pub enum Fault {
 }
 
 fn called(function: u32, name: Option<&str>) -> String {
-    name.map_or_else(|| format!("function {function}"), |name| format!("function {function}, '{name}'"))
+    name.map_or_else(|| format!("function {function}"), |name| format!("function {function}, '{}'", text::brief(name)))
 }

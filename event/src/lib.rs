@@ -33,6 +33,8 @@ pub mod function_log;
 pub mod result;
 pub mod retry;
 
+pub mod text;
+
 pub use digest::Digest;
 pub use id::{EventId, FileName, JobId, PoolId, QueueId, RuntimeId, TenantId};
 pub use schema::{Schema, ValidEvent, Violation};

@@ -1,7 +1,7 @@
 //! Compiles one tenant's module, in a process of its own.
 //!
 //! ```text
-//! processor ── starts ─► jobico compile-module TIME MEMORY      no environment, least priority, first to go without memory
+//! processor ── starts ─► jobico compile-module TIME MEMORY NICE      no environment; without memory, it is the first to go
 //!           ── wasm ───►   a thread compiles; the main thread looks how long it has been at it
 //!           ◄─ sealed ──   or why it is no module; or nothing, and an exit code or a signal that says why
 //! ```
@@ -26,13 +26,10 @@ use crate::function::{Fault, module};
 const COMMAND: &str = "compile-module";
 /// Stack of the thread that compiles; it is reserved, not used. The compiler recurses with what it compiles.
 const STACK_BYTES: usize = 16 << 20;
-/// How much the process stands back for threads that run functions (`nice`): it has a quarter of a core where they want all
-/// of it.
-const NICE: i32 = 5;
 /// How often the main thread looks at the time.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// After this many times the CPU time that it may take, the process ends also where it had less: the machine has none to give.
-const REAL_TIME_FACTOR: u32 = 10;
+const REAL_TIME_FACTOR: u32 = 100;
 
 /// What a compilation may use.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +39,9 @@ pub struct Allowance {
     /// Memory of its process, bytes.
     pub memory_bytes: u64,
 }
+
+/// How much a process stands back for threads that run functions: `nice`, 0 to 19.
+pub(crate) type Nice = u8;
 
 /// How a process that compiled ended, where it said so itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,11 +87,18 @@ impl Program {
     }
 
     /// The command that compiles what it is given on its standard input.
-    pub(crate) fn command(&self, allowance: Allowance) -> Command {
+    pub(crate) fn command(&self, allowance: Allowance, nice: Nice) -> Command {
+        let Allowance { time, memory_bytes } = allowance;
         let mut command = Command::new(&self.0);
-        command.arg(COMMAND).arg(allowance.time.as_millis().to_string()).arg(allowance.memory_bytes.to_string());
+        command.arg(COMMAND).args([time.as_millis().to_string(), memory_bytes.to_string(), nice.to_string()]);
         // Nothing of what this process knows: no secret, no setting.
-        command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // But that its allocator, mimalloc, is to take memory as it is needed: a GiB in advance would be all that is allowed.
+        command
+            .env_clear()
+            .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command
     }
 }
@@ -103,13 +110,16 @@ pub fn if_asked() -> Option<ExitCode> {
     if args.next()? != COMMAND {
         return None;
     }
-    let mut number = || args.next()?.to_str()?.parse().ok();
-    let allowance =
-        number().zip(number()).map(|(ms, memory_bytes)| Allowance { time: Duration::from_millis(ms), memory_bytes });
-    let Some(allowance) = allowance else {
-        eprintln!("{COMMAND} is what a processor calls: TIME_MS MEMORY_BYTES, a module on standard input");
+    let mut number = || args.next()?.to_str()?.parse::<u64>().ok();
+    let asked = (|| {
+        let allowance = Allowance { time: Duration::from_millis(number()?), memory_bytes: number()? };
+        Some((allowance, Nice::try_from(number()?).ok()?))
+    })();
+    let Some((allowance, nice)) = asked else {
+        eprintln!("{COMMAND} is what a processor calls: TIME_MS MEMORY_BYTES NICE, a module on standard input");
         return Some(ExitCode::from(Verdict::Unheard as u8));
     };
+    stand_back(nice);
     let verdict = compile(allowance).unwrap_or_else(|error| {
         eprintln!("{error}");
         Verdict::Unheard
@@ -119,7 +129,6 @@ pub fn if_asked() -> Option<ExitCode> {
 
 /// Compiles what is on standard input.
 fn compile(allowance: Allowance) -> io::Result<Verdict> {
-    stand_back();
     rustix::process::setrlimit(
         Resource::Data,
         Rlimit { current: Some(allowance.memory_bytes), maximum: Some(allowance.memory_bytes) },
@@ -155,8 +164,8 @@ fn cpu_time() -> Duration {
 
 /// Makes this process give way to its processor, and end with it. Where it fails, compiling only takes more of the workers'
 /// time.
-fn stand_back() {
-    let _ = rustix::process::setpriority_process(None, NICE);
+fn stand_back(nice: Nice) {
+    let _ = rustix::process::setpriority_process(None, nice.into());
     #[cfg(target_os = "linux")]
     {
         let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));

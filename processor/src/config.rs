@@ -53,7 +53,7 @@ pub struct Config {
     pub instances_max: u32,
 
     /// CPU time to compile a module, seconds: one that takes more cannot be used.
-    #[arg(long, env = "JOBICO_COMPILE_S_MAX", value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    #[arg(long, env = "JOBICO_COMPILE_S_MAX", value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub compile_s_max: u32,
 
     /// Memory to compile a module, MiB: one that takes more cannot be used. Two are compiled at once, at most.

@@ -25,13 +25,15 @@ use crate::config::Limits;
 use crate::function::cache::{self, Cache, Found};
 use crate::function::{Engine, Fault, Module};
 use crate::metrics::Metrics;
-use compiler::Compiler;
+use compiler::{Compiled, Compiler};
 use shelf::{Other, Shelf};
 
 /// How many compiled modules are read from the cache at once.
 const READS_MAX: usize = 4;
 /// How many modules are fetched, or wait to be compiled, at once: each is in memory meanwhile.
 const FETCHES_MAX: usize = 8;
+/// How long to wait for a module that was foreseen before the next one is prepared.
+const FORESEEN_WAIT: Duration = Duration::from_secs(5);
 /// How long to wait, at least, before a module is asked for again that could not be had.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -47,7 +49,7 @@ struct Inner {
     instances_max_per_worker: usize,
     artifacts: Artifacts,
     cache: Option<Arc<Cache>>,
-    compiler: Compiler,
+    compiler: Arc<Compiler>,
     shelf: Mutex<Shelf>,
     settled: AtomicU64,
     reading: Semaphore,
@@ -92,7 +94,7 @@ impl Library {
         let inner = Arc::new(Inner {
             instances_max_per_worker: (limits.instances / workers.max(1)).max(1),
             artifacts,
-            compiler: Compiler::new(engine, cache.clone(), compiler, limits.compile, metrics.clone()),
+            compiler: Arc::new(Compiler::new(engine, cache.clone(), compiler, limits.compile, metrics.clone())),
             cache,
             shelf: Mutex::new(Shelf::new(limits.modules_bytes)),
             settled: AtomicU64::new(0),
@@ -159,7 +161,7 @@ impl Inner {
             let this = self.clone();
             let preparing = tokio::spawn(async move { this.prepare(&tenant, digest).await });
             // A slow one goes on by itself, and is nobody else's matter. A panic was reported where it was.
-            let _ = tokio::time::timeout(compiler::SOON, preparing).await;
+            let _ = tokio::time::timeout(FORESEEN_WAIT, preparing).await;
         }
     }
 
@@ -176,17 +178,38 @@ impl Inner {
             return self.settle(digest, Ok(module));
         }
         let turn = self.compiler.turn(tenant).await;
-        // Of its own, so that what was compiled before does not wait for what is being compiled.
-        let fetch = self.fetching.acquire().await.expect("the semaphore is never closed");
-        let compiled = match self.artifacts.get(&digest).await {
-            Ok(binary) => self.compiler.compile(digest, binary).await,
-            Err(error) => Err(error.into()),
+        let compiled = match self.compile_soon(digest).await {
+            Compiled::TooLong => self.compile_slowly(digest).await,
+            compiled => compiled,
         };
-        drop((fetch, turn));
+        drop(turn);
         match compiled {
-            Ok(compiled) => self.compiled(tenant, digest, started, compiled),
+            Compiled::Over(compiled) => self.compiled(tenant, digest, started, compiled),
+            Compiled::TooLong => self.compiled(tenant, digest, started, Err(self.compiler.too_long())),
             // What took long and may do so again has as long a pause.
-            Err(error) => self.put_off(tenant, digest, error, started.elapsed().max(RETRY_AFTER)).await,
+            Compiled::NotNow(error) => self.put_off(tenant, digest, error, started.elapsed().max(RETRY_AFTER)).await,
+        }
+    }
+
+    async fn compile_soon(&self, digest: Digest) -> Compiled {
+        // Fetched before it has the place, while others are compiled.
+        let _fetch = self.fetching.acquire().await.expect("the semaphore is never closed");
+        let binary = match self.artifacts.get(&digest).await {
+            Ok(binary) => binary,
+            Err(error) => return Compiled::NotNow(error.into()),
+        };
+        let lane = &self.compiler.quick;
+        let _place = lane.place().await;
+        self.compiler.compile(lane, digest, binary).await
+    }
+
+    async fn compile_slowly(&self, digest: Digest) -> Compiled {
+        let lane = &self.compiler.slow;
+        let _place = lane.place().await;
+        // Fetched again, since many may have waited for the place.
+        match self.artifacts.get(&digest).await {
+            Ok(binary) => self.compiler.compile(lane, digest, binary).await,
+            Err(error) => Compiled::NotNow(error.into()),
         }
     }
 

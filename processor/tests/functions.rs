@@ -21,7 +21,7 @@ pub fn limits() -> Limits {
         log_bytes: 4_096,
         log_lines: 20,
         instances: 4,
-        compile: Allowance { time: Duration::from_secs(60), memory_bytes: 256 << 20 },
+        compile: Allowance { time: Duration::from_secs(60), memory_bytes: 1 << 30 },
         modules_bytes: 64 << 20,
         compiled_bytes: 64 << 20,
     }

@@ -335,6 +335,23 @@ async fn a_module_that_takes_too_much_memory_to_compile_is_too_expensive() {
 }
 
 #[tokio::test]
+async fn a_slow_module_is_compiled_beside_quick_ones() {
+    let shop = Shop::new().await;
+    let slow = slow_to_compile(3_000);
+    let digest = Digest::of(&slow);
+    artifact::store(&shop.folder.path().join("artifacts"), &digest, &slow).await.unwrap();
+    let start = shop.start();
+    assert!(matches!(start.library.look_up(&start.tenant, &digest), Lookup::Preparing));
+    // It was tried, and gave up its place.
+    until(|| start.metrics.compile_seconds.get_sample_count() == 1).await;
+    let neighbour = Start { tenant: TenantId::new("neighbour").unwrap(), ..start.clone() };
+    assert!(echoes(&*neighbour.module(&shop.digest).await));
+    assert_eq!(start.metrics.compile_seconds.get_sample_count(), 2, "the slow one is being compiled still");
+    start.module(&digest).await;
+    assert_eq!(start.counts(), [2, 0, 0, 3]);
+}
+
+#[tokio::test]
 async fn what_is_no_module_is_told_as_the_compiler_tells_it() {
     let fault = compiled_within(b"\0asm\x01\0\0\0\xff", limits().compile).await.unwrap_err();
     assert_eq!((fault.kind, fault.cause().code), (Kind::Module, "module"));

@@ -158,15 +158,17 @@ fn row(view: &View) -> Vec<String> {
         view.state.as_str().to_owned(),
         format!("{}/{}", view.stage, view.code),
         view.job.clone().unwrap_or_else(|| "-".to_owned()),
-        in_a_line(&view.event),
-        in_a_line(&view.message),
+        beginning(&view.event),
+        beginning(&view.message),
     ]
 }
 
-/// The beginning of a text, without line breaks.
-fn in_a_line(text: &str) -> String {
-    let line: String = text.chars().take(MESSAGE_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(MESSAGE_CHARS_MAX).is_some() { format!("{line}…") } else { line }
+/// The beginning of a text.
+fn beginning(text: &str) -> String {
+    match text.char_indices().nth(MESSAGE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -174,9 +176,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_takes_one_line_of_a_table() {
-        assert_eq!(in_a_line("a\nb\tc"), "a b c");
-        let long = in_a_line(&"ä".repeat(MESSAGE_CHARS_MAX + 1));
+    fn a_long_message_is_cut() {
+        let whole = "ä".repeat(MESSAGE_CHARS_MAX);
+        assert_eq!(beginning(&whole), whole);
+        let long = beginning(&"ä".repeat(MESSAGE_CHARS_MAX + 1));
         assert_eq!((long.chars().count(), long.ends_with('…')), (MESSAGE_CHARS_MAX + 1, true));
     }
 }

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
+use jobico_event::text;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -25,20 +26,18 @@ pub fn json(document: &impl Serialize) -> Result<(), Error> {
     line(&text)
 }
 
-/// A document as JSON, on one line. Outputs of functions may have lines of their own, between their values and nowhere else.
+/// A document as JSON, on one line.
 pub fn one_line(document: &impl Serialize) -> String {
-    let text =
-        serde_json::to_string(document).expect("views have strings, numbers and JSON alone, which JSON can write");
-    text.replace(['\n', '\r'], " ")
+    text::json_line(document).expect("views have strings, numbers and JSON alone, which JSON can write")
 }
 
-/// Prints rows below a head; long cells stay whole.
+/// Prints rows below a head; long cells stay whole, and each on its line.
 pub fn table(head: &[&str], rows: Vec<Vec<String>>) -> Result<(), Error> {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(head);
     for row in rows {
-        table.add_row(row);
+        table.add_row(row.iter().map(|cell| text::printable(cell)));
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));

@@ -4,6 +4,7 @@ use clap::Args;
 use jobico_event::TenantId;
 use jobico_event::function_log::Line;
 use jobico_event::result::View;
+use jobico_event::text::printable;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
@@ -62,14 +63,18 @@ impl Entry {
             tenant: &'a TenantId,
             result: &'a View,
         }
-        Self { at: view.at.clone(), text: printable(&text), json: output::one_line(&Json { tenant, result: view }) }
+        Self {
+            at: view.at.clone(),
+            text: printable(&text).into_owned(),
+            json: output::one_line(&Json { tenant, result: view }),
+        }
     }
 
     fn of_log(line: &Line) -> Self {
         let json = serde_json::json!({ "tenant": line.tenant, "log": line });
         let level = json["log"]["level"].as_str().unwrap_or_default();
         let text = format!("{} {} log {level} {} {} {}", line.at, line.tenant, line.job, line.event, line.message);
-        Self { at: line.at.clone(), text: printable(&text), json: json.to_string() }
+        Self { at: line.at.clone(), text: printable(&text).into_owned(), json: json.to_string() }
     }
 
     fn print(&self, format: Format) -> Result<(), Error> {
@@ -78,15 +83,6 @@ impl Entry {
             Format::Json => output::line(&self.json),
         }
     }
-}
-
-/// A text of tenants as a terminal may have it: what would move its cursor is spelled out, and forges no line of others.
-fn printable(text: &str) -> String {
-    let mut printable = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() { printable.extend(character.escape_default()) } else { printable.push(character) }
-    }
-    printable
 }
 
 /// Shows what is recorded.
@@ -101,7 +97,15 @@ pub async fn run(recorder: Recorder) -> Result<(), Error> {
     let mut streams = Vec::new();
     for tenant in tenants.iter().filter(|_| recorder.follow) {
         for kind in [Kind::Results, Kind::Logs] {
-            streams.extend(open(&client, tenant, kind).await?.map(|stream| (tenant, kind, stream)));
+            let stream = open(&client, tenant, kind).await.map_err(|error| match (&recorder.tenant, tenants.len()) {
+                (None, 2..) if error.is_unavailable() => Error::unavailable(format!(
+                    "{error}. To follow {} tenants takes two streams each: name one with --tenant, or start the recorder with \
+                     a larger --streams-max",
+                    tenants.len()
+                )),
+                _ => error,
+            })?;
+            streams.extend(stream.map(|stream| (tenant, kind, stream)));
         }
     }
     if recorder.follow && streams.is_empty() {
@@ -209,6 +213,5 @@ mod tests {
         let entry = of_data("{\n\"a\":\r\n1}");
         assert!(entry.json.contains(r#""data":{ "a":  1},"#), "{}", entry.json);
         assert!(entry.text.ends_with(r#"{\n"a":\r\n1}"#), "{}", entry.text);
-        assert_eq!(printable("a\u{1b}[2J\0\u{9b}é"), r"a\u{1b}[2J\u{0}\u{9b}é");
     }
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use jobico_event::result::{Status, View};
+use jobico_event::text::printable;
 use jobico_event::{JobId, TenantId};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
@@ -113,8 +114,8 @@ pub fn print(view: &View, format: Format) -> Result<(), Error> {
             view.status.as_str(),
             view.code,
             view.job.as_str(),
-            view.event,
-            view.data.get()
+            printable(&view.event),
+            printable(view.data.get())
         )),
     }
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use wasmparser::FuncType;
 use wasmparser::types::{EntityType, TypesRef};
 
+use crate::text;
+
 use super::{
     Contract, EXPORT_NAME_BYTES_MAX, EXPORTS_MAX, FAULTS_MAX, FUNCTIONS_MAX, Fault, Free, GLOBALS_MAX,
     MEMORY_PAGES_MAX, MODULE_BYTES_MAX, Module, PARAMETERS_MAX, RESULTS_MAX, Start, TABLE_ELEMENTS_MAX, TABLES_MAX,
@@ -122,12 +124,12 @@ impl Check<'_> {
     fn imports(&mut self) {
         for (module, name, entity) in self.types.core_imports().into_iter().flatten() {
             let Some(expected) = import::provided(module, name) else {
-                self.faults.push(Fault::Import { module: module.to_owned(), name: name.to_owned() });
+                self.faults.push(Fault::Import { module: text::brief(module), name: text::brief(name) });
                 continue;
             };
             let found = describe(&self.types, &entity);
             if found != expected {
-                let (module, name, expected) = (module.to_owned(), name.to_owned(), expected.to_owned());
+                let (module, name, expected) = (text::brief(module), text::brief(name), expected.to_owned());
                 self.faults.push(Fault::ImportType { module, name, found, expected });
             }
         }

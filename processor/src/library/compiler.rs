@@ -1,65 +1,77 @@
 //! Compiles modules where it holds nobody up: in processes of their own, whose memory, time and death are nobody else's.
 //!
 //! ```text
-//! the tenant's turn ─► the place ─► a process ─► soon: the module                                      ─► kept in the cache on disk
-//!                                      └► not soon: the place for slow ones, and least priority ─► the module, or why not
+//! the tenant's turn ─► the quick lane ─► a process ─► the module                ─► kept in the cache on disk
+//!                                          └► not soon: the slow lane ─► a process ─► the module, or why there is none
 //! ```
 //!
-//! What the process does is in [`crate::compile`]. A tenant has one at a time, and all together have two: one that takes long
-//! does not hold up the next.
+//! What the process does is in [`crate::compile`]. Each lane has one at a time, and a tenant has one in all: however many modules
+//! are slow, the next quick one waits for each of them no longer than [`SOON`].
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, ExitStatus};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jobico_event::{Digest, TenantId};
 use jobico_service::BoxError;
-use rustix::process::{Pid, Signal};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use rustix::process::Signal;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, oneshot};
 
-use crate::compile::{Allowance, Program, Verdict};
+use crate::compile::{Allowance, Nice, Program, Verdict};
 use crate::function::fault::{Kind, Phase};
 use crate::function::{Cache, Engine, Fault, Module};
 use crate::metrics::Metrics;
 
-/// How many modules are compiled at once, not counting slow ones: compiling uses a core, which events need more.
-const PLACES: usize = 1;
-/// How many slow ones besides.
-const SLOW_PLACES: usize = 1;
-/// After this long a compilation is a slow one.
-pub(super) const SOON: Duration = Duration::from_secs(5);
-/// How much a slow one stands back for everything else (`nice`): it has what nobody wants.
-const NICE_WHEN_SLOW: i32 = 19;
+/// CPU time of a quick compilation. A small function takes a twentieth of it.
+const SOON: Duration = Duration::from_secs(2);
+/// How much a quick one stands back for threads that run functions: it has a quarter of a core where they want all of it.
+const QUICK_NICE: Nice = 5;
+/// The same of a slow one, which then has a tenth.
+const SLOW_NICE: Nice = 10;
 
 /// The compiler of a process.
 pub(super) struct Compiler {
-    task: Task,
-    places: Semaphore,
-    slow_places: Semaphore,
-    /// One permit for each tenant that compiles.
-    tenants: Mutex<HashMap<TenantId, Arc<Semaphore>>>,
-}
-
-/// What each compilation needs to know.
-#[derive(Clone)]
-struct Task {
     program: Program,
-    allowance: Allowance,
     engine: Engine,
     cache: Option<Arc<Cache>>,
+    /// For every module first.
+    pub(super) quick: Lane,
+    /// For those that are not compiled soon.
+    pub(super) slow: Lane,
+    /// One permit for each tenant that compiles.
+    tenants: Mutex<HashMap<TenantId, Arc<Semaphore>>>,
     metrics: Metrics,
 }
 
-/// What came of a compilation: a module or what is wrong with it; or why neither can be said, which is no fault of its.
-pub(super) type Compiled = Result<Result<Module, Fault>, BoxError>;
+/// Where one module is compiled after the other.
+pub(super) struct Lane {
+    place: Semaphore,
+    allowance: Allowance,
+    nice: Nice,
+}
 
-/// A compilation in its process.
-struct Running {
-    process: Pid,
-    compiled: oneshot::Receiver<Compiled>,
+impl Lane {
+    fn new(allowance: Allowance, nice: Nice) -> Self {
+        Self { place: Semaphore::new(1), allowance, nice }
+    }
+
+    /// Waits for the place.
+    pub(super) async fn place(&self) -> SemaphorePermit<'_> {
+        self.place.acquire().await.expect("the semaphore is never closed")
+    }
+}
+
+/// What came of a compilation.
+pub(super) enum Compiled {
+    /// A module, or what is wrong with it.
+    Over(Result<Module, Fault>),
+    /// It takes longer than it may in its lane.
+    TooLong,
+    /// Neither can be said, which is no fault of the module's.
+    NotNow(BoxError),
 }
 
 impl Compiler {
@@ -70,9 +82,14 @@ impl Compiler {
         allowance: Allowance,
         metrics: Metrics,
     ) -> Self {
-        let task = Task { program, allowance, engine, cache, metrics };
-        let (places, slow_places) = (Semaphore::new(PLACES), Semaphore::new(SLOW_PLACES));
-        Self { task, places, slow_places, tenants: Mutex::default() }
+        let quick = Lane::new(Allowance { time: SOON.min(allowance.time), ..allowance }, QUICK_NICE);
+        let slow = Lane::new(allowance, SLOW_NICE);
+        Self { program, engine, cache, quick, slow, tenants: Mutex::default(), metrics }
+    }
+
+    /// What is wrong with a module that takes longer than it may in the slow lane.
+    pub(super) fn too_long(&self) -> Fault {
+        too_expensive(format!("more than {:?} of CPU time", self.slow.allowance.time))
     }
 
     /// Waits for a tenant's turn to compile. To be had before anything else that others wait for: a tenant may have a long
@@ -88,88 +105,65 @@ impl Compiler {
         tenants.entry(tenant.clone()).or_insert_with(|| Arc::new(Semaphore::new(1))).clone()
     }
 
-    /// Compiles a module, and keeps it in the cache.
-    pub(super) async fn compile(&self, digest: Digest, binary: Vec<u8>) -> Compiled {
-        let place = self.places.acquire().await.expect("the semaphore is never closed");
-        let Running { process, mut compiled } = self.task.clone().start(digest, binary).await?;
-        if let Ok(compiled) = tokio::time::timeout(SOON, &mut compiled).await {
-            return over(compiled);
-        }
-        tokio::select! {
-            compiled = &mut compiled => over(compiled),
-            slow_place = self.slow_places.acquire() => {
-                drop(place);
-                // All of its threads, which are one group. Where it fails it only takes more of the workers' time.
-                let _ = rustix::process::setpriority_pgrp(Some(process), NICE_WHEN_SLOW);
-                let compiled = over(compiled.await);
-                drop(slow_place);
-                compiled
-            }
-        }
-    }
-}
-
-/// What the thread said that waited for a compilation.
-fn over(said: Result<Compiled, oneshot::error::RecvError>) -> Compiled {
-    said.unwrap_or_else(|_| Err("the thread that waited for the compiler panicked".into()))
-}
-
-impl Task {
-    /// Starts a process, and a thread that waits for it.
-    async fn start(self, digest: Digest, binary: Vec<u8>) -> Result<Running, BoxError> {
-        let ((tell, process), (done, compiled)) = (oneshot::channel(), oneshot::channel());
+    /// Compiles a module in the lane whose place the caller has, and keeps it in the cache.
+    pub(super) async fn compile(self: &Arc<Self>, lane: &Lane, digest: Digest, binary: Vec<u8>) -> Compiled {
+        let (done, compiled) = oneshot::channel();
+        let (this, allowance, command) =
+            (self.clone(), lane.allowance, self.program.command(lane.allowance, lane.nice));
+        // A thread that waits for it and for nothing else, since the process ends with who started it.
         let wait = move || {
-            // By this thread, since the process ends with who started it.
-            let child = match self.program.command(self.allowance).process_group(0).spawn() {
-                Ok(child) => child,
-                // Whoever waits for either may be gone: the processor stops.
-                Err(error) => return drop(tell.send(Err(error))),
-            };
-            let _ = tell.send(Ok(Pid::from_child(&child)));
             let started = Instant::now();
-            let compiled = self.result_of(child, &digest, &binary);
-            self.metrics.compile_seconds.observe(started.elapsed().as_secs_f64());
+            let compiled = this.run(command, allowance, &digest, &binary);
+            this.metrics.compile_seconds.observe(started.elapsed().as_secs_f64());
             drop(binary);
-            let module = compiled.as_ref().ok().and_then(|compiled| compiled.as_ref().ok()).cloned();
+            let module = if let Compiled::Over(Ok(module)) = &compiled { Some(module.clone()) } else { None };
+            // Whoever waited for it may be gone: the processor stops.
             let _ = done.send(compiled);
-            if let (Some(cache), Some(module)) = (&self.cache, module)
+            if let (Some(cache), Some(module)) = (&this.cache, module)
                 && let Err(error) = cache.keep(&digest, &module)
             {
                 tracing::warn!(%digest, %error, "a compiled module cannot be kept; the next start compiles it again");
             }
         };
-        std::thread::Builder::new().name("compile".to_owned()).spawn(wait)?;
-        Ok(Running { process: process.await??, compiled })
+        if let Err(error) = std::thread::Builder::new().name("compile".to_owned()).spawn(wait) {
+            return Compiled::NotNow(error.into());
+        }
+        compiled.await.unwrap_or_else(|_| Compiled::NotNow("the thread that waited for the compiler panicked".into()))
     }
 
-    /// Gives a process what it is to compile, and waits until it ends.
-    fn result_of(&self, mut child: Child, digest: &Digest, binary: &[u8]) -> Compiled {
-        let mut input = child.stdin.take().expect("it is piped");
-        // One that ends early says why, by how it ends.
-        let _ = input.write_all(binary);
-        drop(input);
-        let output = child.wait_with_output()?;
+    /// Runs a process that compiles, and waits until it ends.
+    fn run(&self, mut command: Command, allowance: Allowance, digest: &Digest, binary: &[u8]) -> Compiled {
+        let output = command.spawn().and_then(|mut process| {
+            let mut input = process.stdin.take().expect("it is piped");
+            // One that ends early says why, by how it ends.
+            let _ = input.write_all(binary);
+            drop(input);
+            process.wait_with_output()
+        });
+        let output = match output {
+            Ok(output) => output,
+            Err(error) => return Compiled::NotNow(error.into()),
+        };
         if !output.stderr.is_empty() {
             let said = String::from_utf8_lossy(&output.stderr);
             tracing::warn!(%digest, said = said.trim_end(), "a process that compiled a module complained");
         }
-        let said = output.status.code().and_then(Verdict::of);
-        let fault = match said {
-            Some(Verdict::Compiled) => {
-                let module = Module::open(&self.engine, digest, &output.stdout);
-                return module.ok_or_else(|| "what compiles is not of this program's build".into());
+        match output.status.code().and_then(Verdict::of) {
+            Some(Verdict::Compiled) => match Module::open(&self.engine, digest, &output.stdout) {
+                Some(module) => Compiled::Over(module),
+                None => Compiled::NotNow("what compiles is not of this program's build".into()),
+            },
+            Some(Verdict::Refused) => Compiled::Over(Err(failed(String::from_utf8_lossy(&output.stdout).into_owned()))),
+            Some(Verdict::Panicked) => Compiled::Over(Err(failed("the compiler cannot handle it".to_owned()))),
+            Some(Verdict::TooLong) => Compiled::TooLong,
+            Some(Verdict::Starved) => Compiled::NotNow("the machine has no CPU time for it".into()),
+            None if is_own_death(output.status) => {
+                let mib = allowance.memory_bytes >> 20;
+                let takes = format!("more than {mib} MiB of memory, or more stack than there is ({})", output.status);
+                Compiled::Over(Err(too_expensive(takes)))
             }
-            Some(Verdict::Refused) => failed(String::from_utf8_lossy(&output.stdout).into_owned()),
-            Some(Verdict::Panicked) => failed("the compiler cannot handle it".to_owned()),
-            Some(Verdict::TooLong) => too_expensive(format!("more than {:?} of CPU time", self.allowance.time)),
-            Some(Verdict::Starved) => return Err("the machine has no CPU time for it".into()),
-            Some(Verdict::Unheard) | None if is_own_death(output.status) => {
-                let mib = self.allowance.memory_bytes >> 20;
-                too_expensive(format!("more than {mib} MiB of memory, or more stack than there is ({})", output.status))
-            }
-            Some(Verdict::Unheard) | None => return Err(format!("its compiler ended: {}", output.status).into()),
-        };
-        Ok(Err(fault))
+            Some(Verdict::Unheard) | None => Compiled::NotNow(format!("its compiler ended: {}", output.status).into()),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, KeepAliveStream, Sse};
 use jobico_broker::{Batch, Broker, Cause, Class, Follower, Record, Start};
 use jobico_event::snapshot::Snapshot;
-use jobico_event::{TenantId, name};
+use jobico_event::{TenantId, name, text};
 use jobico_service::{Problem, Tasks};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -102,9 +102,7 @@ fn id(key: &Key) -> String {
 }
 
 fn event(name: &'static str, id: &str, data: &impl Serialize) -> Option<Event> {
-    // Inside JSON's strings there is no line break; between its tokens a space is as good, and keeps an event on one line.
-    let json = serde_json::to_string(data).ok()?.replace(['\n', '\r'], " ");
-    Some(Event::default().event(name).id(id).data(json))
+    Some(Event::default().event(name).id(id).data(text::json_line(data).ok()?))
 }
 
 /// The live streams of a process.

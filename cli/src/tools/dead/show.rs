@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use jobico_event::TenantId;
 use jobico_event::dead_letter::{Bytes, Letter, Place};
+use jobico_event::text::printable;
 use reqwest::Method;
 
 use crate::exit::Error;
@@ -62,15 +63,16 @@ fn table(letter: &Letter) -> Result<(), Error> {
         ("origin", format!("{} [{}] offset {}", view.topic, view.partition, view.offset)),
         ("key", letter.key.as_ref().map_or_else(absent, text)),
     ] {
-        output::line(&format!("{name:<10}{value}"))?;
+        output::line(&format!("{name:<10}{}", printable(&value)))?;
     }
     for header in &letter.headers {
-        output::line(&format!("{:<10}{}: {}", "header", header.name, text(&header.value)))?;
+        let (name, value) = (printable(&header.name), text(&header.value));
+        output::line(&format!("{:<10}{name}: {}", "header", printable(&value)))?;
     }
     match (&letter.value, view.left) {
         (_, true) => output::line(&format!("value     {} bytes, at its origin alone", view.bytes)),
         (None, false) => output::line("value     -"),
-        (Some(value), false) => output::line(&format!("value     {}", text(value))),
+        (Some(value), false) => output::line(&format!("value     {}", printable(&text(value)))),
     }
 }
 
