@@ -63,6 +63,8 @@ pub const LOOPS_NESTED_MAX: u64 = 32;
 pub const BLOCKS_VALUES_MAX: u64 = 20_000;
 /// The most values on a function's stack at once. Compilers' output has as many as its longest call has parameters.
 pub const STACK_VALUES_MAX: u64 = 256;
+/// The most targets of one `br_table`, its default not counted: the compiler takes no more (nor do browsers, <https://webassembly.github.io/spec/js-api/#limits>).
+pub const TABLE_TARGETS_MAX: u64 = 65_520;
 /// The most that a function's locals and values on its stack, times its blocks and branches (each target of a `br_table` is
 /// one), may come to. Each is some hundred bytes while the function is compiled: 10 million were 1.1 GiB. Compilers' output
 /// has up to 10 million.

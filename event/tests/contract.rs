@@ -3,7 +3,8 @@
 use jobico_event::contract::{
     BLOCKS_MAX, BLOCKS_VALUES_MAX, BODY_BYTES_MAX, CARRIED_VALUES_MAX, Contract, ELEMENT_SEGMENTS_MAX, EXPORTS_MAX,
     FAULTS_MAX, FUNCTIONS_MAX, Fault, Free, GLOBALS_MAX, LOCALS_MAX, LOOPS_NESTED_MAX, MEMORY_PAGES_MAX,
-    MODULE_BYTES_MAX, MainError, PARAMETERS_MAX, RESULTS_MAX, STACK_VALUES_MAX, Start, TABLE_ELEMENTS_MAX, inspect,
+    MODULE_BYTES_MAX, MainError, PARAMETERS_MAX, RESULTS_MAX, STACK_VALUES_MAX, Start, TABLE_ELEMENTS_MAX,
+    TABLE_TARGETS_MAX, inspect,
 };
 
 /// A module that keeps to the contract, as Rust builds them, with `extra` put into it.
@@ -306,6 +307,13 @@ fn each_limit_of_a_function_is_named_with_the_function() {
         (nops(BODY_BYTES_MAX), nops(BODY_BYTES_MAX + 1), "bytes of its body", BODY_BYTES_MAX),
         (blocks(BLOCKS_MAX), blocks(BLOCKS_MAX + 1), "blocks", BLOCKS_MAX),
         (loops(LOOPS_NESTED_MAX), loops(LOOPS_NESTED_MAX + 1), "loops in each other", LOOPS_NESTED_MAX),
+        (
+            // And the default.
+            br_table(TABLE_TARGETS_MAX + 1),
+            br_table(TABLE_TARGETS_MAX + 2),
+            "targets of a br_table",
+            TABLE_TARGETS_MAX,
+        ),
         (values(STACK_VALUES_MAX), values(STACK_VALUES_MAX + 1), "values on the stack", STACK_VALUES_MAX),
         (
             with_values(BLOCKS_VALUES_MAX),

@@ -356,6 +356,19 @@ fn a_reference_that_leads_nowhere_suggests_the_nearest_id() {
 }
 
 #[test]
+fn tags_of_the_core_schema_change_nothing_and_others_are_refused() {
+    let plain = job::parse(LOWER).unwrap();
+    let tagged = job::parse(&with("tenant: my-tenant-1", "tenant: !!str my-tenant-1")).unwrap();
+    assert_eq!(JobFile { source: plain.source.clone(), ..tagged }, plain);
+    for tag in ["!!binary", "!!python/object", "!mine"] {
+        let found = faults(&with("tenant: my-tenant-1", &format!("tenant: {tag} my-tenant-1")));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].starts_with("line 3, column 9: the tag '"), "{}", found[0]);
+        assert!(found[0].ends_with("has no meaning in a job file; leave it out"), "{}", found[0]);
+    }
+}
+
+#[test]
 fn reserved_ids_are_refused() {
     assert_eq!(
         faults(&with("tenant: my-tenant-1", "tenant: jobico")),

@@ -274,24 +274,29 @@ fn the_cache_keeps_what_was_used_last() {
     assert!(folder.path().join("mine").exists());
 }
 
-/// A module that takes seconds to compile: one function whose values all live until its end.
-fn slow_to_compile(values: usize) -> Vec<u8> {
-    let mut text = String::from("(module (func (export \"event\") (param i32 i32 i32)");
-    text.push_str(&"(local i64)".repeat(values));
-    for value in 0..values {
-        write!(text, "(local.set {} (i64.load (i32.const {})))", value + 3, value * 8).unwrap();
+/// A module that takes about a second to compile for each of its functions: all values of one live until its end.
+fn slow_to_compile(functions: usize) -> Vec<u8> {
+    const VALUES: usize = 1_500;
+    let mut text = String::from("(module (memory 100)");
+    for function in 0..functions {
+        write!(text, "(func (export \"f{function}\") (param i32 i32 i32)").unwrap();
+        text.push_str(&"(local i64)".repeat(VALUES));
+        for value in 0..VALUES {
+            write!(text, "(local.set {} (i64.load (i32.const {})))", value + 3, value * 8).unwrap();
+        }
+        for value in 0..VALUES {
+            write!(
+                text,
+                "(if (i32.wrap_i64 (local.get {})) (then (i64.store (i32.const {}) (local.get {}))))",
+                value + 3,
+                value * 8,
+                (value * 7919) % VALUES + 3
+            )
+            .unwrap();
+        }
+        text.push(')');
     }
-    for value in 0..values {
-        write!(
-            text,
-            "(if (i32.wrap_i64 (local.get {})) (then (i64.store (i32.const {}) (local.get {}))))",
-            value + 3,
-            value * 8,
-            (value * 7919) % values + 3
-        )
-        .unwrap();
-    }
-    text.push_str(") (memory 100))");
+    text.push(')');
     wat::parse_str(text).unwrap()
 }
 
@@ -317,14 +322,14 @@ async fn compiled_within(binary: &[u8], compile: Allowance) -> Result<Arc<Module
 #[tokio::test]
 async fn a_module_that_takes_too_long_to_compile_is_too_expensive() {
     let compile = Allowance { time: Duration::from_millis(200), ..limits().compile };
-    let fault = compiled_within(&slow_to_compile(1_500), compile).await.unwrap_err();
+    let fault = compiled_within(&slow_to_compile(1), compile).await.unwrap_err();
     assert_eq!((fault.kind, fault.cause().code), (Kind::Expensive, "expensive"));
     assert_eq!(fault.message, "it is too expensive to compile: that takes more than 200ms of CPU time");
 }
 
 #[tokio::test]
 async fn a_module_that_takes_too_much_memory_to_compile_is_too_expensive() {
-    let slow = slow_to_compile(1_500);
+    let slow = slow_to_compile(1);
     let compile = Allowance { memory_bytes: 48 << 20, ..limits().compile };
     let fault = compiled_within(&slow, compile).await.unwrap_err();
     assert_eq!((fault.kind, fault.cause().code), (Kind::Expensive, "expensive"));
@@ -337,7 +342,7 @@ async fn a_module_that_takes_too_much_memory_to_compile_is_too_expensive() {
 #[tokio::test]
 async fn a_slow_module_is_compiled_beside_quick_ones() {
     let shop = Shop::new().await;
-    let slow = slow_to_compile(3_000);
+    let slow = slow_to_compile(10);
     let digest = Digest::of(&slow);
     artifact::store(&shop.folder.path().join("artifacts"), &digest, &slow).await.unwrap();
     let start = shop.start();

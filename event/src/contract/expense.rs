@@ -14,7 +14,7 @@ use wasmparser::{
 
 use super::{
     BLOCKS_MAX, BLOCKS_VALUES_MAX, BODY_BYTES_MAX, CARRIED_VALUES_MAX, ELEMENT_SEGMENTS_MAX, EXPORT_NAME_BYTES_MAX,
-    FAULTS_MAX, FEATURES, Fault, LOCALS_MAX, LOOPS_NESTED_MAX, STACK_VALUES_MAX, TABLE_ELEMENTS_MAX,
+    FAULTS_MAX, FEATURES, Fault, LOCALS_MAX, LOOPS_NESTED_MAX, STACK_VALUES_MAX, TABLE_ELEMENTS_MAX, TABLE_TARGETS_MAX,
 };
 
 /// Validates a module, and holds its functions against what a processor compiles. Nothing is said of a module that is not
@@ -91,6 +91,7 @@ struct Count {
     body_bytes: u64,
     locals: u64,
     stack_values: u64,
+    table_targets: u64,
     blocks_values: u64,
     blocks: u64,
     branches: u64,
@@ -131,7 +132,11 @@ impl Count {
                 }
                 Operator::End => loops -= u64::from(open.pop() == Some(true)),
                 Operator::Br { .. } | Operator::BrIf { .. } => count.branches += 1,
-                Operator::BrTable { ref targets } => count.branches += u64::from(targets.len()) + 1,
+                Operator::BrTable { ref targets } => {
+                    let targets = u64::from(targets.len());
+                    count.branches += targets + 1;
+                    count.table_targets = count.table_targets.max(targets);
+                }
                 _ => {}
             }
             count.stack_values = count.stack_values.max(validator.operand_stack_height().into());
@@ -163,6 +168,7 @@ impl Count {
             ("loops in each other", self.loops_nested, LOOPS_NESTED_MAX),
             ("parameters and results of its blocks", self.blocks_values, BLOCKS_VALUES_MAX),
             ("values on the stack", self.stack_values, STACK_VALUES_MAX),
+            ("targets of a br_table", self.table_targets, TABLE_TARGETS_MAX),
             ("locals and values on the stack, times blocks and branches", carried, CARRIED_VALUES_MAX),
         ]
         .into_iter()

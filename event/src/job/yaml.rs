@@ -155,7 +155,7 @@ impl<'a> Builder<'a> {
     }
 
     fn open(&mut self, at: Mark, anchor: usize, tag: Option<&Tag>, map: bool) -> Result<(), Fault> {
-        if let Some(tag) = tag.filter(|tag| !tag.is_yaml_core_schema()) {
+        if let Some(tag) = tag.filter(|tag| !is_core(tag)) {
             return Err(unknown_tag(tag, at));
         }
         if self.open.len() >= DEPTH_MAX {
@@ -212,11 +212,16 @@ impl<'a> Builder<'a> {
 fn scalar<'a>(text: Cow<'a, str>, style: ScalarStyle, tag: Option<&Tag>, at: Mark) -> Result<Value<'a>, Fault> {
     let null = style == ScalarStyle::Plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
     match tag {
-        Some(tag) if !tag.is_yaml_core_schema() => Err(unknown_tag(tag, at)),
+        Some(tag) if !is_core(tag) => Err(unknown_tag(tag, at)),
         Some(tag) if tag.suffix == "null" => Ok(Value::Null),
         None if null => Ok(Value::Null),
         Some(_) | None => Ok(Value::Text(text)),
     }
+}
+
+/// Whether a tag is of YAML's core schema (1.2.2, §10.3). It says of a value what its key says better, and does no harm.
+fn is_core(tag: &Tag) -> bool {
+    tag.is_yaml_core_schema() && matches!(&*tag.suffix, "map" | "seq" | "str" | "null" | "bool" | "int" | "float")
 }
 
 fn unknown_tag(tag: &Tag, at: Mark) -> Fault {

@@ -47,7 +47,7 @@ pub enum Refusal {
         limit: usize,
     },
     /// The job file has faults.
-    #[error("the job file has {} faults", .0.len())]
+    #[error("the job file has {} fault{}", .0.len(), if .0.len() == 1 { "" } else { "s" })]
     JobFile(Vec<job::Fault>),
     /// The job is in force already.
     #[error(
