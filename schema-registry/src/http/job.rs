@@ -41,10 +41,16 @@ pub async fn deploy(
     let existing = if how.update { Existing::Update } else { Existing::Refuse };
     let command = Command::Deploy(Box::new(file.clone()), existing);
     let checked = app.store.run(command.clone(), Mode::Check).await.map_err(|error| problem::of(&error))?;
+    let unavailable = |error| problem::of(&store::Error::Unavailable(error));
+    let existing = app.broker.topics().await.map_err(unavailable)?;
+    topic::check_names(&file, &existing).map_err(|clash| Problem::new(StatusCode::CONFLICT, clash.to_string()))?;
     if how.dry_run {
         return deployed(&checked, true);
     }
-    make_topics(&app, &file).await.map_err(|error| problem::of(&store::Error::Unavailable(error)))?;
+    let wanted = topic::wanted(&file, &app.config, &existing);
+    if !wanted.is_empty() {
+        app.broker.ensure_topics(&wanted).await.map_err(unavailable)?;
+    }
     deployed(&app.store.run(command, Mode::Write).await.map_err(|error| problem::of(&error))?, false)
 }
 
@@ -55,11 +61,6 @@ fn parse(body: &[u8]) -> Result<JobFile, Vec<Fault>> {
         vec![Fault { line: u32::try_from(line).unwrap_or(u32::MAX), column: 1, path: String::new(), message }]
     })?;
     job::parse(text)
-}
-
-async fn make_topics(app: &App, file: &JobFile) -> Result<(), jobico_broker::Error> {
-    let wanted = topic::wanted(file, &app.config, &app.broker.topics().await?);
-    if wanted.is_empty() { Ok(()) } else { app.broker.ensure_topics(&wanted).await }
 }
 
 fn deployed(answer: &Answer, dry_run: bool) -> Result<Response, Problem> {

@@ -88,6 +88,9 @@ fn refused_module(faults: &[contract::Fault]) -> Problem {
     let errors: Vec<_> = faults.iter().map(|fault| json!({"message": fault.to_string()})).collect();
     let detail = match faults {
         [fault] => fault.to_string(),
+        faults if faults.len() == contract::FAULTS_MAX => {
+            format!("the module cannot be a function, for {} reasons at least", contract::FAULTS_MAX)
+        }
         faults => format!("the module cannot be a function, for {} reasons", faults.len()),
     };
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).with("errors", errors)
