@@ -90,3 +90,23 @@ fn a_record_that_may_be_stored_and_is_then_refused_makes_its_producer_go() {
     log.writer.acquire().unwrap();
     log.write().unwrap();
 }
+
+#[test]
+fn after_a_commit_during_which_a_connection_broke_the_id_is_taken_over_anew() {
+    let mut log = Refusals::new();
+    // The broker is gone while a commit waits for its answer, and back before its time is over.
+    log.cluster.broker_round_trip_time(1, Duration::from_millis(300)).unwrap();
+    std::thread::scope(|scope| {
+        let Refusals { writer, cluster } = &mut log;
+        let writing = scope.spawn(move || writer.write(&[outgoing("out", "key", "value")]));
+        std::thread::sleep(Duration::from_millis(700));
+        cluster.broker_down(1).unwrap();
+        cluster.broker_up(1).unwrap();
+        writing.join().unwrap().unwrap();
+    });
+    log.cluster.broker_round_trip_time(1, Duration::ZERO).unwrap();
+    let error = log.write().unwrap_err();
+    assert_eq!((error.class, error.operation), (Class::Fatal, "begin a transaction"), "{error}");
+    log.writer.acquire().unwrap();
+    log.write().unwrap();
+}

@@ -23,7 +23,7 @@ pub enum Refused {
         /// How many are allowed.
         limit: u32,
     },
-    /// Bodies that are not complete hold as many bytes as they may.
+    /// Requests whose body is not complete hold as many bytes as they may.
     Crowded {
         /// How many they may.
         limit: usize,
@@ -104,7 +104,7 @@ impl Refused {
             ),
             Self::Crowded { limit } => Problem::unavailable(
                 format!(
-                    "bodies of requests under way hold {limit} bytes, which is the limit; nothing of this one was stored"
+                    "requests whose body is not complete hold {limit} bytes, which is the limit; nothing of this one was stored"
                 ),
                 RETRY_OVERLOADED_S,
             ),

@@ -15,6 +15,8 @@ use crate::error::Refused;
 /// How much of a body that nobody wants is still read, in bytes: a connection closed in the middle of what a client sends
 /// takes the answer with it.
 const DISCARD_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What a request is counted as before its body comes, bytes: its head, its stream, its task.
+const HEAD_BYTES: u32 = 16 << 10;
 /// The longest `traceparent` and `tracestate` passed on, in bytes (W3C Trace Context §3.3.1.5 asks for at least 512).
 const TRACE_BYTES_MAX: usize = 512;
 
@@ -71,9 +73,17 @@ impl Reading {
     /// With room for as many whole bodies as there may be requests at one time.
     pub fn new(config: &Config) -> Self {
         let bytes_max = config.body_bytes_max as usize;
-        let room_bytes = (bytes_max * config.requests_max as usize).min(Semaphore::MAX_PERMITS);
+        let room_bytes = ((bytes_max + HEAD_BYTES as usize) * config.requests_max as usize).min(Semaphore::MAX_PERMITS);
         let time_max = Duration::from_millis(config.read_ms_max.into());
         Self { bytes_max, time_max, room: Semaphore::new(room_bytes), room_bytes }
+    }
+
+    /// Room for what a request holds before its body comes, to be kept as long as it is read or discarded.
+    ///
+    /// # Errors
+    /// There is none left.
+    pub fn admit(&self) -> Result<SemaphorePermit<'_>, Refused> {
+        self.room.try_acquire_many(HEAD_BYTES).map_err(|_| Refused::Crowded { limit: self.room_bytes })
     }
 
     /// The whole body.
@@ -105,11 +115,14 @@ impl Reading {
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(|error| Refused::BodyBroken(error.to_string()))?;
             if first.len() + rest.len() + chunk.len() > self.bytes_max {
+                drop((first, rest, room));
                 drain(stream).await;
                 return Err(Refused::BodyTooLarge { limit: self.bytes_max });
             }
             let Some(taken) = u32::try_from(chunk.len()).ok().and_then(|bytes| self.room.try_acquire_many(bytes).ok())
             else {
+                // First of all they make room for others.
+                drop((first, rest, room));
                 drain(stream).await;
                 return Err(Refused::Crowded { limit: self.room_bytes });
             };

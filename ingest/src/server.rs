@@ -116,6 +116,7 @@ impl Ingest {
         if self.places.available_permits() == 0 {
             return Err(overloaded());
         }
+        let admitted = self.reading.admit()?;
         let (parts, body) = request.into_parts();
         let route = path
             .map_err(|rejection| Refused::Path(rejection.body_text()))
@@ -133,6 +134,7 @@ impl Ingest {
         trace.adopt(&span);
         async {
             let body = self.reading.read(&parts.headers, body).await?;
+            drop(admitted);
             let _place = self.places.try_acquire().map_err(|_| overloaded())?;
             let stamp = Stamp::new(&event, OffsetDateTime::now_utc(), trace.onward(&Span::current()));
             let records = self.records(body, &event, stamp).await?;
@@ -210,7 +212,10 @@ impl TurnedAway {
         let mut reported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if reported.is_none_or(|before| before.elapsed() >= REPORT_EVERY) {
             *reported = Some(Instant::now());
-            tracing::warn!(limit, "requests are turned away: as many as are allowed are under way");
+            tracing::warn!(
+                limit,
+                "requests are turned away: as many as are allowed are under way, or as many bytes of bodies"
+            );
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Compiles one tenant's module, in a process of its own.
 //!
 //! ```text
-//! processor ── starts ─► jobico compile-module TIME MEMORY NICE      no environment; without memory, it is the first to go
+//! processor ── starts ─► jobico compile-module TIME MEMORY NICE      nothing of the processor's environment
 //!           ── wasm ───►   a thread compiles; the main thread looks how long it has been at it
 //!           ◄─ sealed ──   or why it is no module; or nothing, and an exit code or a signal that says why
 //! ```
@@ -9,7 +9,8 @@
 //! A compilation cannot be cut short, and nobody counts its memory: 1,000 variables that 1,000 branches carry out of 100 nested
 //! blocks take more than 40 seconds, in a function of 20 KB, and others have taken gigabytes. The registry refuses what no
 //! compiler puts out (`jobico_event::contract`), but compilers put out functions with more of each. In a process of its own it
-//! takes no more than it may, and whatever it dies of, a defect in the compiler included, it dies alone.
+//! takes no more than it may, and whatever it dies of, a defect in the compiler included, it dies alone. (Not that it is a cage:
+//! a compiler that was taken over could return any code, and would, like the processor, be this user's process.)
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -43,27 +44,29 @@ pub struct Allowance {
 /// How much a process stands back for threads that run functions: `nice`, 0 to 19.
 pub(crate) type Nice = u8;
 
-/// How a process that compiled ended, where it said so itself.
+/// How a process that compiled ended, where it said so itself. The codes are such as no other program ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// The sealed module is on its standard output.
     Compiled = 0,
     /// It is no module: the reason is on its standard output.
-    Refused = 1,
+    Refused = 90,
     /// It took more CPU time than it may.
-    TooLong = 2,
-    /// The machine gave it too little of that.
-    Starved = 3,
+    TooLong = 91,
+    /// There is not even memory for the module itself.
+    TooLarge = 92,
+    /// The machine gave it too little CPU time.
+    Starved = 93,
     /// The compiler panicked.
-    Panicked = 4,
+    Panicked = 94,
     /// It was not asked properly, or could not be answered.
-    Unheard = 5,
+    Unheard = 95,
 }
 
 impl Verdict {
     pub(crate) fn of(code: i32) -> Option<Self> {
-        let all = [Self::Compiled, Self::Refused, Self::TooLong, Self::Starved, Self::Panicked, Self::Unheard];
-        all.into_iter().find(|verdict| *verdict as i32 == code)
+        let told = [Self::Refused, Self::TooLong, Self::TooLarge, Self::Starved, Self::Panicked, Self::Unheard];
+        told.into_iter().chain([Self::Compiled]).find(|verdict| *verdict as i32 == code)
     }
 }
 
@@ -129,12 +132,12 @@ pub fn if_asked() -> Option<ExitCode> {
 
 /// Compiles what is on standard input.
 fn compile(allowance: Allowance) -> io::Result<Verdict> {
-    rustix::process::setrlimit(
-        Resource::Data,
-        Rlimit { current: Some(allowance.memory_bytes), maximum: Some(allowance.memory_bytes) },
-    )?;
+    limit_memory(allowance.memory_bytes)?;
     let mut binary = Vec::new();
-    io::stdin().read_to_end(&mut binary)?;
+    match io::stdin().read_to_end(&mut binary) {
+        Err(error) if error.kind() == io::ErrorKind::OutOfMemory => return Ok(Verdict::TooLarge),
+        read => read?,
+    };
     let (done, compiled) = mpsc::channel();
     let started = Instant::now();
     std::thread::Builder::new().name("compile".to_owned()).stack_size(STACK_BYTES).spawn(move || {
@@ -143,10 +146,8 @@ fn compile(allowance: Allowance) -> io::Result<Verdict> {
     })?;
     loop {
         match compiled.recv_timeout(LOOK_EVERY) {
-            Ok(Ok(sealed)) => return io::stdout().write_all(&sealed).map(|()| Verdict::Compiled),
-            Ok(Err(Fault { message, .. })) => {
-                return io::stdout().write_all(message.as_bytes()).map(|()| Verdict::Refused);
-            }
+            Ok(Ok(sealed)) => return say(&sealed).map(|()| Verdict::Compiled),
+            Ok(Err(Fault { message, .. })) => return say(message.as_bytes()).map(|()| Verdict::Refused),
             Err(RecvTimeoutError::Disconnected) => return Ok(Verdict::Panicked),
             Err(RecvTimeoutError::Timeout) if cpu_time() > allowance.time => return Ok(Verdict::TooLong),
             Err(RecvTimeoutError::Timeout) if started.elapsed() > allowance.time * REAL_TIME_FACTOR => {
@@ -155,6 +156,21 @@ fn compile(allowance: Allowance) -> io::Result<Verdict> {
             Err(RecvTimeoutError::Timeout) => {}
         }
     }
+}
+
+fn say(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()
+}
+
+/// Limits what this process may write to, its threads' stacks included; and where it dies of that, it leaves no core.
+fn limit_memory(bytes: u64) -> io::Result<()> {
+    let limit = |bytes| Rlimit { current: Some(bytes), maximum: Some(bytes) };
+    let allowed = rustix::process::getrlimit(Resource::Data).maximum.unwrap_or(u64::MAX);
+    rustix::process::setrlimit(Resource::Data, limit(bytes.min(allowed)))?;
+    rustix::process::setrlimit(Resource::Core, limit(0))?;
+    Ok(())
 }
 
 /// CPU time of this process so far.
@@ -171,5 +187,7 @@ fn stand_back(nice: Nice) {
         let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
         // Where the machine has no memory left, it is to take this process, and not the one that started it.
         let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+        // A pipe that takes cores asks for no limit.
+        let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     }
 }

@@ -57,7 +57,7 @@ pub struct Config {
     pub compile_s_max: u32,
 
     /// Memory to compile a module, MiB: one that takes more cannot be used. Two are compiled at once, at most.
-    #[arg(long, env = "JOBICO_COMPILE_MIB_MAX", value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(64..=65_536))]
+    #[arg(long, env = "JOBICO_COMPILE_MIB_MAX", value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(128..=65_536))]
     pub compile_mib_max: u32,
 
     /// What compiles modules, in processes of their own.

@@ -10,6 +10,7 @@
 mod compiler;
 mod shelf;
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use jobico_catalog::Artifacts;
 use jobico_event::{Digest, TenantId};
 use jobico_service::{BoxError, chain};
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::compile::Program;
@@ -32,10 +34,10 @@ use shelf::{Other, Shelf};
 const READS_MAX: usize = 4;
 /// How many modules are fetched, or wait to be compiled, at once: each is in memory meanwhile.
 const FETCHES_MAX: usize = 8;
-/// How long to wait for a module that was foreseen before the next one is prepared.
-const FORESEEN_WAIT: Duration = Duration::from_secs(5);
 /// How long to wait, at least, before a module is asked for again that could not be had.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long at most, where its compiler took long for nothing.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
 /// The library. Clones are the same.
 #[derive(Clone)]
@@ -56,6 +58,23 @@ struct Inner {
     fetching: Semaphore,
     metrics: Metrics,
     runtime: tokio::runtime::Handle,
+}
+
+/// How much is done for a module.
+#[derive(Clone, Copy)]
+enum Lanes {
+    /// It is compiled where that is quick.
+    Quick,
+    /// It is compiled.
+    Both,
+}
+
+/// What came of that.
+enum Prepared {
+    /// The shelf says.
+    Settled,
+    /// It is not compiled quickly, and has not been otherwise.
+    TooLong,
 }
 
 /// What the library says of a module.
@@ -128,7 +147,7 @@ impl Library {
             return lookup;
         }
         let (inner, tenant, digest) = (self.inner.clone(), tenant.clone(), *digest);
-        self.inner.runtime.spawn(async move { inner.prepare(&tenant, digest).await });
+        self.inner.runtime.spawn(async move { inner.prepare(&tenant, digest, Lanes::Both).await });
         Lookup::Preparing
     }
 
@@ -152,16 +171,32 @@ impl Inner {
         self.settled.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Prepares one module after the other, so that one that is needed now has at most one before it.
+    /// Prepares one module after the other, so that one that is needed now has at most one of these before it. Slow ones come
+    /// last; whoever needs one of them before that has it prepared at once.
     async fn prepare_foreseen(self: Arc<Self>, mut modules: mpsc::UnboundedReceiver<(TenantId, Digest)>) {
-        while let Some((tenant, digest)) = modules.recv().await {
+        let mut slow = VecDeque::new();
+        loop {
+            let next = match modules.try_recv() {
+                Err(TryRecvError::Empty) if slow.is_empty() => modules.recv().await.ok_or(TryRecvError::Disconnected),
+                next => next,
+            };
+            let ((tenant, digest), lanes) = match next {
+                Ok(module) => (module, Lanes::Quick),
+                Err(TryRecvError::Empty) => match slow.pop_front() {
+                    Some(module) => (module, Lanes::Both),
+                    None => continue,
+                },
+                Err(TryRecvError::Disconnected) => return,
+            };
             if self.is_kept(digest).await || self.shelf().claim(&digest).is_some() {
                 continue;
             }
             let this = self.clone();
-            let preparing = tokio::spawn(async move { this.prepare(&tenant, digest).await });
-            // A slow one goes on by itself, and is nobody else's matter. A panic was reported where it was.
-            let _ = tokio::time::timeout(FORESEEN_WAIT, preparing).await;
+            let of = tenant.clone();
+            // A panic was reported where it was.
+            if let Ok(Prepared::TooLong) = tokio::spawn(async move { this.prepare(&of, digest, lanes).await }).await {
+                slow.push_back((tenant, digest));
+            }
         }
     }
 
@@ -171,24 +206,32 @@ impl Inner {
         tokio::task::spawn_blocking(move || cache.has(&digest)).await.unwrap_or(false)
     }
 
-    async fn prepare(self: &Arc<Self>, tenant: &TenantId, digest: Digest) {
+    async fn prepare(self: &Arc<Self>, tenant: &TenantId, digest: Digest, lanes: Lanes) -> Prepared {
         let started = Instant::now();
         if let Some(module) = self.compiled_before(digest).await {
             tracing::info!(%tenant, %digest, ms = started.elapsed().as_millis(), "a module is ready, as it was compiled before");
-            return self.settle(digest, Ok(module));
+            self.settle(digest, Ok(module));
+            return Prepared::Settled;
         }
         let turn = self.compiler.turn(tenant).await;
         let compiled = match self.compile_soon(digest).await {
-            Compiled::TooLong => self.compile_slowly(digest).await,
+            Compiled::TooLong if matches!(lanes, Lanes::Both) => self.compile_slowly(digest).await,
             compiled => compiled,
         };
         drop(turn);
         match compiled {
             Compiled::Over(compiled) => self.compiled(tenant, digest, started, compiled),
+            Compiled::TooLong if matches!(lanes, Lanes::Quick) => {
+                self.settle(digest, Err(Other::Missing));
+                return Prepared::TooLong;
+            }
             Compiled::TooLong => self.compiled(tenant, digest, started, Err(self.compiler.too_long())),
             // What took long and may do so again has as long a pause.
-            Compiled::NotNow(error) => self.put_off(tenant, digest, error, started.elapsed().max(RETRY_AFTER)).await,
+            Compiled::NotNow(error, took) => {
+                self.put_off(tenant, digest, error, took.clamp(RETRY_AFTER, RETRY_AFTER_MAX)).await;
+            }
         }
+        Prepared::Settled
     }
 
     async fn compile_soon(&self, digest: Digest) -> Compiled {
@@ -196,7 +239,7 @@ impl Inner {
         let _fetch = self.fetching.acquire().await.expect("the semaphore is never closed");
         let binary = match self.artifacts.get(&digest).await {
             Ok(binary) => binary,
-            Err(error) => return Compiled::NotNow(error.into()),
+            Err(error) => return compiler::not_now(error),
         };
         let lane = &self.compiler.quick;
         let _place = lane.place().await;
@@ -209,7 +252,7 @@ impl Inner {
         // Fetched again, since many may have waited for the place.
         match self.artifacts.get(&digest).await {
             Ok(binary) => self.compiler.compile(lane, digest, binary).await,
-            Err(error) => Compiled::NotNow(error.into()),
+            Err(error) => compiler::not_now(error),
         }
     }
 

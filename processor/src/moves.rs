@@ -116,6 +116,9 @@ pub struct Moving {
     takeover: Option<Takeover>,
     /// Nobody has these: said once.
     nowhere: BTreeSet<TopicPartition>,
+    /// Whether no transaction of this mover, or of its predecessor, can be open. While one is, nobody is told who has the
+    /// partitions in it.
+    is_clear: bool,
 }
 
 /// A membership in the group of a pool that has what is wanted.
@@ -166,7 +169,7 @@ impl Moving {
     /// A mover that has done nothing yet.
     #[must_use]
     pub fn new(mover: Mover) -> Self {
-        Self { mover, takeover: None, nowhere: BTreeSet::new() }
+        Self { mover, takeover: None, nowhere: BTreeSet::new(), is_clear: false }
     }
 
     /// Looks for what is wanted, or goes on taking it over, waiting `wait` at most; how long to rest after it.
@@ -188,14 +191,19 @@ impl Moving {
         };
         turned.unwrap_or_else(|error| {
             tracing::warn!(%error, "taking partitions over from another pool is tried again");
-            // A transaction that it left open ends when the transactional id is taken over by the next.
             self.takeover = None;
+            self.is_clear = false;
             REST_LONG
         })
     }
 
     /// Finds out who has what is wanted, and joins the group of one of them.
     fn look(&mut self, wanted: &BTreeSet<TopicPartition>, snapshot: &Snapshot) -> Result<Duration, Error> {
+        if !self.is_clear {
+            // Taking the transactional id over ends it at once.
+            drop(self.mover.broker.writer(&self.mover.transactional_id)?);
+            self.is_clear = true;
+        }
         let mut by_pool: BTreeMap<String, BTreeSet<TopicPartition>> = BTreeMap::new();
         let mut nowhere = BTreeSet::new();
         for (at, whose) in self.mover.whose(wanted, snapshot)? {

@@ -163,6 +163,8 @@ impl Worker {
         let snapshot = self.catalog.load();
         let is_new = desk.follow(changes.revision, &snapshot, &self.pool)?;
         desk.gather(&self.gather, &self.pace, changes)?;
+        // What was gathered may be younger than that catalog: an event is judged by the newest there is.
+        let snapshot = self.catalog.load();
         if desk.admit(&snapshot, &self.pool, self.now_ms())? || is_new {
             desk.foresee(&snapshot, &self.library);
         }

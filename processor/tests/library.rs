@@ -345,7 +345,8 @@ async fn a_slow_module_is_compiled_beside_quick_ones() {
     let slow = slow_to_compile(10);
     let digest = Digest::of(&slow);
     artifact::store(&shop.folder.path().join("artifacts"), &digest, &slow).await.unwrap();
-    let start = shop.start();
+    let compile = Allowance { time: Duration::from_secs(24), ..limits().compile };
+    let start = Start::new(shop.folder.path(), &shop.folder.path().join("artifacts"), &Limits { compile, ..limits() });
     assert!(matches!(start.library.look_up(&start.tenant, &digest), Lookup::Preparing));
     // It was tried, and gave up its place.
     until(|| start.metrics.compile_seconds.get_sample_count() == 1).await;
@@ -354,6 +355,23 @@ async fn a_slow_module_is_compiled_beside_quick_ones() {
     assert_eq!(start.metrics.compile_seconds.get_sample_count(), 2, "the slow one is being compiled still");
     start.module(&digest).await;
     assert_eq!(start.counts(), [2, 0, 0, 3]);
+}
+
+#[tokio::test]
+async fn what_is_foreseen_and_slow_holds_up_nothing_that_is_foreseen_after_it() {
+    let shop = Shop::new().await;
+    let slow = slow_to_compile(10);
+    let digest = Digest::of(&slow);
+    artifact::store(&shop.folder.path().join("artifacts"), &digest, &slow).await.unwrap();
+    let compile = Allowance { time: Duration::from_secs(24), ..limits().compile };
+    let start = Start::new(shop.folder.path(), &shop.folder.path().join("artifacts"), &Limits { compile, ..limits() });
+    for foreseen in [&digest, &shop.digest] {
+        start.library.foresee(&start.tenant, foreseen);
+    }
+    until_kept(&shop.cache, &shop.digest).await;
+    assert!(!shop.cache.has(&digest), "it comes last");
+    until_kept(&shop.cache, &digest).await;
+    assert_eq!(start.metrics.compile_seconds.get_sample_count(), 4, "twice in the quick lane");
 }
 
 #[tokio::test]

@@ -84,10 +84,10 @@ impl Member {
         for _ in 0..CONTROL_EVENTS_MAX {
             let failure = match self.consumer().poll(wait) {
                 None => None,
+                // Each partition has a queue of its own: a record beside it would pass what waits there.
                 Some(Ok(message)) => {
-                    // Only where a partition could not be given to the batch queue.
-                    push(batch, &message);
-                    None
+                    let message = format!("{} [{}] has no queue of its own", message.topic(), message.partition());
+                    return Err(Error::new(Class::Fatal, Cause::Other, "gather", message));
                 }
                 Some(Err(error)) => Some(error),
             };
@@ -327,19 +327,4 @@ pub(super) fn list(positions: &Positions) -> Result<TopicPartitionList, Error> {
         list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).map_err(retriable("name positions"))?;
     }
     Ok(list)
-}
-
-/// Copies a message that came through `poll`.
-fn push(batch: &mut Batch, message: &rdkafka::message::BorrowedMessage<'_>) {
-    use rdkafka::message::Headers as _;
-    let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
-    batch.push(
-        message.topic(),
-        message.partition(),
-        message.offset(),
-        message.timestamp().to_millis().unwrap_or(-1),
-        message.key(),
-        message.payload(),
-        headers.map(|header| (header.key, header.value.unwrap_or_default())),
-    );
 }

@@ -1,6 +1,6 @@
 //! A producer whose records are waited for all at once: what is sent and acknowledged below a transaction.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,8 @@ pub(super) struct Deliveries {
     failed: Mutex<Option<Failure>>,
     /// Whether the broker may have stored one of them all the same, its answer lost.
     in_doubt: AtomicBool,
+    /// Connections that broke since the client was made.
+    broken: AtomicU32,
     lifeline: Lifeline,
 }
 
@@ -67,6 +69,9 @@ impl ClientContext for Deliveries {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.lifeline.hear(&error);
+        if matches!(error.rdkafka_error_code(), Some(Code::BrokerTransportFailure | Code::AllBrokersDown)) {
+            self.broken.fetch_add(1, Ordering::Relaxed);
+        }
         context::warn(&error, reason);
     }
 }
@@ -91,8 +96,12 @@ impl ProducerContext for Deliveries {
 impl Outbox {
     /// Makes the producer; it connects by itself.
     pub(super) fn new(operation: &'static str, settings: &Settings, config: &ClientConfig) -> Result<Self, Error> {
-        let in_doubt = AtomicBool::new(false);
-        let context = Deliveries { failed: Mutex::default(), in_doubt, lifeline: Lifeline::new(settings.servers()) };
+        let context = Deliveries {
+            failed: Mutex::default(),
+            in_doubt: AtomicBool::new(false),
+            broken: AtomicU32::new(0),
+            lifeline: Lifeline::new(settings.servers()),
+        };
         let producer = config.create_with_context(context).map_err(unusable(operation))?;
         let client = Client { sender: Sender::default(), producer: Arc::new(producer) };
         Ok(Self { client: Some(client), timeout: settings.transaction_timeout() })
@@ -108,6 +117,13 @@ impl Outbox {
     /// another record after an abort, which the broker would then take for the one that it has: this client must not go on.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.producer().context().in_doubt.load(Ordering::Relaxed)
+    }
+
+    /// How many connections have broken so far, as far as the client has said by now. A request that was on its way on one is sent
+    /// again, and may arrive twice.
+    pub(super) fn broken_connections(&self) -> u32 {
+        self.serve();
+        self.producer().context().broken.load(Ordering::Relaxed)
     }
 
     /// Sends a record. Waits where the buffer is full, at most for as long as a record in it may: it empties by itself, unless the

@@ -37,6 +37,10 @@ pub(super) struct TransactionalProducer {
     sending: Option<Sending>,
     /// Whether a transaction was begun that has not ended.
     open: bool,
+    /// Connections that had broken when it was begun.
+    broken_before: u32,
+    /// Whether a request of a transaction that was committed may arrive a second time.
+    is_suspect: bool,
 }
 
 /// Offsets on their way.
@@ -86,7 +90,8 @@ impl TransactionalProducer {
         const OPERATION: &str = "take over the transactional id";
         let outbox = Outbox::new(OPERATION, settings, &settings.transactional(client_id, transactional_id))?;
         let timeout = settings.transaction_timeout();
-        let this = Self { outbox, timeout, errand: Errand::default(), sending: None, open: false };
+        let errand = Errand::default();
+        let this = Self { outbox, timeout, errand, sending: None, open: false, broken_before: 0, is_suspect: false };
         this.until(OPERATION, settings.takeover_timeout, |producer, step| producer.init_transactions(step)).map_err(
             |error| match error.class {
                 // There is no transaction to abort; this client is dropped and the call may be made again.
@@ -98,12 +103,23 @@ impl TransactionalProducer {
     }
 
     /// Begins a transaction.
+    ///
+    /// # Errors
+    /// [`Class::Fatal`] also where a connection broke in the last one: librdkafka sends its commit and its offsets again then, with
+    /// the epoch that the next transaction would have, and what comes late would be taken for its own (KIP-890). Taking the
+    /// transactional id over raises the epoch.
     pub(super) fn begin(&mut self) -> Result<(), Error> {
+        const OPERATION: &str = "begin a transaction";
+        if self.is_suspect {
+            let message = "a connection broke in the last one, of which requests may come late";
+            return Err(Error::new(Class::Fatal, Cause::Unavailable, OPERATION, message));
+        }
+        self.broken_before = self.outbox.broken_connections();
         self.outbox.begin();
         self.outbox
             .producer()
             .begin_transaction()
-            .map_err(|error| Failure::from(error).class("begin a transaction", Class::Fatal))?;
+            .map_err(|error| Failure::from(error).class(OPERATION, Class::Fatal))?;
         self.open = true;
         Ok(())
     }
@@ -189,6 +205,7 @@ impl TransactionalProducer {
     pub(super) fn commit(&mut self) -> Result<(), Error> {
         self.until("commit", self.timeout, |producer, step| producer.commit_transaction(step)).map_err(in_doubt)?;
         self.open = false;
+        self.is_suspect = self.outbox.broken_connections() != self.broken_before;
         Ok(())
     }
 

@@ -51,7 +51,7 @@ pub enum Kind {
     Abi,
     /// The module cannot be used at all.
     Module,
-    /// The module takes longer to compile than it may. It may be there later.
+    /// The module takes more to compile than it may.
     Expensive,
     /// The machine has no room for an instance, or for a thread: no fault of the function's, and nothing that its events
     /// are charged with.
@@ -133,13 +133,13 @@ impl Fault {
         self
     }
 
-    /// Whether another instance, or another time, may do better. A module that lacks what the contract asks for will not; one
-    /// that is still being compiled will.
+    /// Whether another instance, or another time, may do better. A module that lacks what the contract asks for, or is too
+    /// expensive, will not.
     #[must_use]
     pub fn prospect(&self) -> Prospect {
         match (self.phase, self.kind) {
-            (_, Kind::Expensive | Kind::Machine) => Prospect::Open,
-            (Phase::Module, _) | (Phase::Init, Kind::Abi) | (_, Kind::Module) => Prospect::None,
+            (_, Kind::Machine) => Prospect::Open,
+            (Phase::Module, _) | (Phase::Init, Kind::Abi) | (_, Kind::Module | Kind::Expensive) => Prospect::None,
             (Phase::Init, Kind::Trap | Kind::Timeout | Kind::Memory | Kind::Stack)
             | (Phase::Malloc | Phase::Call | Phase::Free, _) => Prospect::Open,
         }

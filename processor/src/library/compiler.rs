@@ -5,8 +5,8 @@
 //!                                          └► not soon: the slow lane ─► a process ─► the module, or why there is none
 //! ```
 //!
-//! What the process does is in [`crate::compile`]. Each lane has one at a time, and a tenant has one in all: however many modules
-//! are slow, the next quick one waits for each of them no longer than [`SOON`].
+//! What the process does is in [`crate::compile`]. Each lane has one at a time, and a tenant has one in all: a slow module costs
+//! those behind it in the quick lane a part of its time, and no more.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -15,7 +15,7 @@ use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use jobico_event::{Digest, TenantId};
+use jobico_event::{Digest, TenantId, text};
 use jobico_service::BoxError;
 use rustix::process::Signal;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, oneshot};
@@ -25,8 +25,11 @@ use crate::function::fault::{Kind, Phase};
 use crate::function::{Cache, Engine, Fault, Module};
 use crate::metrics::Metrics;
 
-/// CPU time of a quick compilation. A small function takes a twentieth of it.
-const SOON: Duration = Duration::from_secs(2);
+/// Which part of the CPU time that a module may take a quick one takes at most: 5 s by default. A small function takes 0.1 s, one in
+/// Go 2 s.
+const QUICK_PART: u32 = 12;
+/// How often a module's process may be killed from outside before that is taken for what the module costs.
+const KILLS_MAX: u32 = 3;
 /// How much a quick one stands back for threads that run functions: it has a quarter of a core where they want all of it.
 const QUICK_NICE: Nice = 5;
 /// The same of a slow one, which then has a tenth.
@@ -43,6 +46,8 @@ pub(super) struct Compiler {
     pub(super) slow: Lane,
     /// One permit for each tenant that compiles.
     tenants: Mutex<HashMap<TenantId, Arc<Semaphore>>>,
+    /// How often the processes of modules were killed that have no result yet.
+    kills: Mutex<HashMap<Digest, u32>>,
     metrics: Metrics,
 }
 
@@ -70,8 +75,8 @@ pub(super) enum Compiled {
     Over(Result<Module, Fault>),
     /// It takes longer than it may in its lane.
     TooLong,
-    /// Neither can be said, which is no fault of the module's.
-    NotNow(BoxError),
+    /// Neither can be said, which is no fault of the module's; and how long it took to find out.
+    NotNow(BoxError, Duration),
 }
 
 impl Compiler {
@@ -82,9 +87,9 @@ impl Compiler {
         allowance: Allowance,
         metrics: Metrics,
     ) -> Self {
-        let quick = Lane::new(Allowance { time: SOON.min(allowance.time), ..allowance }, QUICK_NICE);
+        let quick = Lane::new(Allowance { time: allowance.time / QUICK_PART, ..allowance }, QUICK_NICE);
         let slow = Lane::new(allowance, SLOW_NICE);
-        Self { program, engine, cache, quick, slow, tenants: Mutex::default(), metrics }
+        Self { program, engine, cache, quick, slow, tenants: Mutex::default(), kills: Mutex::default(), metrics }
     }
 
     /// What is wrong with a module that takes longer than it may in the slow lane.
@@ -126,13 +131,14 @@ impl Compiler {
             }
         };
         if let Err(error) = std::thread::Builder::new().name("compile".to_owned()).spawn(wait) {
-            return Compiled::NotNow(error.into());
+            return not_now(error);
         }
-        compiled.await.unwrap_or_else(|_| Compiled::NotNow("the thread that waited for the compiler panicked".into()))
+        compiled.await.unwrap_or_else(|_| not_now("the thread that waited for the compiler panicked"))
     }
 
     /// Runs a process that compiles, and waits until it ends.
     fn run(&self, mut command: Command, allowance: Allowance, digest: &Digest, binary: &[u8]) -> Compiled {
+        let (started, mib) = (Instant::now(), allowance.memory_bytes >> 20);
         let output = command.spawn().and_then(|mut process| {
             let mut input = process.stdin.take().expect("it is piped");
             // One that ends early says why, by how it ends.
@@ -142,34 +148,56 @@ impl Compiler {
         });
         let output = match output {
             Ok(output) => output,
-            Err(error) => return Compiled::NotNow(error.into()),
+            Err(error) => return not_now(error),
         };
         if !output.stderr.is_empty() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            tracing::warn!(%digest, said = said.trim_end(), "a process that compiled a module complained");
+            let said = text::brief(String::from_utf8_lossy(&output.stderr).trim_end());
+            tracing::warn!(%digest, said, "a process that compiled a module complained");
         }
+        if output.status.signal() == Some(Signal::KILL.as_raw()) && self.was_killed(digest) < KILLS_MAX {
+            return Compiled::NotNow("its compiler was killed".into(), started.elapsed());
+        }
+        self.kills.lock().unwrap_or_else(PoisonError::into_inner).remove(digest);
         match output.status.code().and_then(Verdict::of) {
             Some(Verdict::Compiled) => match Module::open(&self.engine, digest, &output.stdout) {
                 Some(module) => Compiled::Over(module),
-                None => Compiled::NotNow("what compiles is not of this program's build".into()),
+                None => not_now("what compiles is not of this program's build"),
             },
             Some(Verdict::Refused) => Compiled::Over(Err(failed(String::from_utf8_lossy(&output.stdout).into_owned()))),
             Some(Verdict::Panicked) => Compiled::Over(Err(failed("the compiler cannot handle it".to_owned()))),
             Some(Verdict::TooLong) => Compiled::TooLong,
-            Some(Verdict::Starved) => Compiled::NotNow("the machine has no CPU time for it".into()),
+            Some(Verdict::Starved) => Compiled::NotNow("the machine has no CPU time for it".into(), started.elapsed()),
+            Some(Verdict::TooLarge) => Compiled::Over(Err(too_expensive(format!("more than {mib} MiB of memory")))),
+            None if output.status.signal() == Some(Signal::KILL.as_raw()) => Compiled::Over(Err(too_expensive(
+                format!("so much that its process was killed {KILLS_MAX} times, most likely for its memory"),
+            ))),
             None if is_own_death(output.status) => {
-                let mib = allowance.memory_bytes >> 20;
                 let takes = format!("more than {mib} MiB of memory, or more stack than there is ({})", output.status);
                 Compiled::Over(Err(too_expensive(takes)))
             }
-            Some(Verdict::Unheard) | None => Compiled::NotNow(format!("its compiler ended: {}", output.status).into()),
+            Some(Verdict::Unheard) | None => {
+                Compiled::NotNow(format!("its compiler ended: {}", output.status).into(), started.elapsed())
+            }
         }
     }
+
+    /// Counts a kill.
+    fn was_killed(&self, digest: &Digest) -> u32 {
+        let mut kills = self.kills.lock().unwrap_or_else(PoisonError::into_inner);
+        let kills = kills.entry(*digest).or_default();
+        *kills += 1;
+        *kills
+    }
+}
+
+/// What failed for no reason that lasts.
+pub(super) fn not_now(error: impl Into<BoxError>) -> Compiled {
+    Compiled::NotNow(error.into(), Duration::ZERO)
 }
 
 /// Whether a process died of what it did, and not because somebody, or the machine, wanted its end.
 fn is_own_death(status: ExitStatus) -> bool {
-    let own = [Signal::ABORT, Signal::SEGV, Signal::BUS, Signal::ILL, Signal::FPE, Signal::SYS, Signal::TRAP];
+    let own = [Signal::ABORT, Signal::SEGV, Signal::ILL, Signal::FPE, Signal::TRAP];
     status.signal().is_some_and(|signal| own.iter().any(|own| own.as_raw() == signal))
 }
 
