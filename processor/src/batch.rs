@@ -148,9 +148,14 @@ impl Run<'_> {
                 let attempts = self.waiting.attempts(&record);
                 (Arrival { record, origin: Origin::here(&record), attempts, in_tier: false }, Some(queue))
             }
-            Lane::Tier(_) => match Origin::of_tier(&record) {
+            Lane::Tier(tier) => match Origin::of_tier(&record) {
                 Ok((origin, attempts)) => {
-                    (Arrival { record, origin, attempts, in_tier: true }, self.lanes.queue(origin.topic))
+                    let queue = self.lanes.queue(origin.topic);
+                    if queue.is_some_and(|queue| !self.stepper.instances.prepare(queue)) {
+                        self.stepper.put_off(&record, tier, self.member)?;
+                        return Ok(Duration::ZERO);
+                    }
+                    (Arrival { record, origin, attempts, in_tier: true }, queue)
                 }
                 Err(error) => return Ok(self.pass_over(&record, error)),
             },

@@ -200,6 +200,19 @@ fn waiting<E>(
     as_it_came(headers, source, topic, produce)
 }
 
+/// Gives a record of a tier to `produce` once more, as it is.
+///
+/// # Errors
+/// What `produce` gave.
+pub fn once_more<E>(
+    record: &Record<'_>,
+    topic: &str,
+    produce: impl FnOnce(&Outgoing<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let headers: SmallVec<[(&str, &[u8]); HEADERS_INLINE]> = record.headers().collect();
+    produce(&Outgoing { topic, key: record.key(), value: record.value(), headers: &headers })
+}
+
 /// The source's record with headers of ours beside its own, of which those of the same names are left out.
 fn as_it_came<E>(
     headers: &Headers,

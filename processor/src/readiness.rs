@@ -32,6 +32,9 @@ pub struct Changes {
     pub settled: u64,
 }
 
+/// For so long after its time an event of a tier waits for its function, and all behind it, which are other tenants' too,
+/// milliseconds. Then it goes to the end of its tier, and they go on.
+const TIER_PATIENCE_MS: i64 = 10_000;
 /// For so long after something was held back until a change, changes are looked for more often, milliseconds: a module that
 /// is on the disk is there within a few.
 const EAGER_MS: i64 = 1_000;
@@ -235,13 +238,16 @@ impl Queues {
             Lane::Idle => return Readiness::AfterChange,
             Lane::Tier(tier) => tier,
         };
-        match due_ms(record, tier) {
-            due_ms if due_ms > now_ms => Readiness::At(due_ms),
-            _ => match Origin::of_tier(record).ok().and_then(|(origin, _)| lanes.queue(origin.topic)) {
-                Some(queue) => of(queue),
-                // Its job is gone, or it says nothing of where it comes from: nothing to wait for.
-                None => Readiness::Now,
-            },
+        let due_ms = due_ms(record, tier);
+        if due_ms > now_ms {
+            return Readiness::At(due_ms);
+        }
+        // Its job may be gone, or it says nothing of where it comes from: nothing to wait for.
+        let queue = Origin::of_tier(record).ok().and_then(|(origin, _)| lanes.queue(origin.topic));
+        match (queue.map_or(Readiness::Now, of), due_ms.saturating_add(TIER_PATIENCE_MS)) {
+            (Readiness::Now, _) => Readiness::Now,
+            (_, until_ms) if until_ms <= now_ms => Readiness::Now,
+            (_, until_ms) => Readiness::AtOrAfterChange(until_ms),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jobico_broker::{Error, Outgoing, Transactor};
+use jobico_broker::{Error, Outgoing, Record, Transactor};
 use jobico_event::dead_letter::{Cause, Stage};
 use jobico_event::decode::{DecodeError, Decoded, decode};
 use jobico_event::retry::{Ordering, Tier};
@@ -140,6 +140,14 @@ impl Stepper {
             format!("no job in force reads '{}' any more; one did before it had to wait", arrival.origin.topic);
         let cause = Cause { stage: Stage::Validate, code: "unknown_event", message: message.into() };
         self.with_id(arrival, |this, _, id| this.give_up(arrival, tenant, &cause, id, member))
+    }
+
+    /// Puts an event whose function is not there to the end of its tier, as it came: nothing of it has been tried.
+    ///
+    /// # Errors
+    /// The log's, from producing.
+    pub fn put_off(&mut self, record: &Record<'_>, tier: Tier, member: &mut dyn Transactor) -> Result<(), Error> {
+        encode::once_more(record, &name::retry(&self.pool, tier), |out| produce(member, out, &mut self.produced_bytes))
     }
 
     /// Reads the record, and finds the event's id: its `ce_id`, or one made from where it first stood.

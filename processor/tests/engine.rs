@@ -41,6 +41,7 @@ on_both_logs!(
     a_function_that_loops_does_not_stop_its_neighbour,
     a_second_processor_takes_over_what_the_first_leaves,
     a_failed_event_is_run_again_while_others_pass_it,
+    a_failed_event_whose_function_is_not_there_holds_up_nobody_elses,
     an_event_whose_order_counts_waits_in_its_place,
     attempts_that_are_used_up_end_in_a_dead_letter,
     a_batch_that_has_had_its_time_is_committed_and_the_rest_is_done_after_it,
@@ -327,6 +328,27 @@ async fn a_failed_event_is_run_again_while_others_pass_it(on: On) {
         "a result names the record in the queue, not the one in the tier"
     );
     assert_eq!(results[2].header("ce_id"), format!("{}.0", results[2].header("jobico-event")));
+}
+
+async fn a_failed_event_whose_function_is_not_there_holds_up_nobody_elses(on: On) {
+    let mut world = World::new(on).await;
+    world.retry = Retry { attempts: 2, tiers: vec![Tier::S1], ordering: Ordering::None };
+    world.job("gone", "q-gone", "trap.wat").await;
+    world.job("here", "q-here", "trap.wat").await;
+    let processor = world.process("0", 1).await;
+    world.send_plain("q-gone", &values(1)).await;
+    until_metric(&processor, "jobico_processor_retries_total{tier=\"1s\"} 1").await;
+    // A new version of its job, before it is run again.
+    let late =
+        wat::parse_file(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/modules/reject.wat")).unwrap();
+    world.routes[0].function.digest = Digest::of(&late);
+    world.show(&processor).await;
+    world.send_plain("q-here", &values(1)).await;
+    assert_eq!(world.dead(1).await[0].origin().0, world.topic("q-here"));
+    jobico_catalog::artifact::store(&world.artifacts(), &Digest::of(&late), &late).await.unwrap();
+    let result = world.results(1).await.remove(0);
+    assert_eq!((result.origin(), result.header("jobico-status")), ((world.topic("q-gone"), 0, 0), "error"));
+    assert_eq!(result.header("jobico-attempts"), "2", "it was not tried meanwhile");
 }
 
 async fn an_event_whose_order_counts_waits_in_its_place(on: On) {

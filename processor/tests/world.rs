@@ -38,7 +38,7 @@ pub struct World {
     folder: TempDir,
     catalog: Catalog,
     schemas: u32,
-    routes: Vec<Route>,
+    pub routes: Vec<Route>,
     /// How failed events are run again; unless set, not at all.
     pub retry: Retry,
     /// How many instances a processor keeps.
