@@ -62,11 +62,11 @@ pub struct Stops {
 }
 
 impl Run<'_> {
-    /// Does its events, as many as its time is enough for, and commits what follows from them together with their offsets.
+    /// Begins a transaction, does the events in it, as many as its time is enough for, and commits what follows from them together with their offsets.
     ///
     /// # Errors
     /// The log's. A transaction may be open then, to be aborted; nothing of the batch counts.
-    pub fn commit(mut self, turns: &mut Turns, metrics: &Metrics) -> Result<Done, Error> {
+    pub fn transact(mut self, turns: &mut Turns, metrics: &Metrics) -> Result<Done, Error> {
         let started = Instant::now();
         let span = self.stepper.begin_batch(self.batch.len());
         self.member.begin()?;
@@ -77,7 +77,7 @@ impl Run<'_> {
             self.batch.get(*index).is_some_and(|record| !self.stops.partitions.contains(&place(&record)))
         });
         let stepped = Instant::now();
-        let committed = committed(self.batch, &self.stops.waits, &left);
+        let committed = to_commit(self.batch, &self.stops.waits, &left);
         self.member.commit(&committed)?;
         let events = self.batch.len() - undone - self.stops.passed_by;
         span.record("events.done", events);
@@ -132,12 +132,12 @@ impl Run<'_> {
 
     /// Does one event.
     fn step(&mut self, index: usize) -> Result<Taken, Error> {
-        let function_time = self.outcome_of(index)?;
+        let function_time = self.do_event(index)?;
         Ok(Taken { function_time, is_full: self.stepper.produced_bytes() >= OUTPUT_BYTES_MAX })
     }
 
     /// Does one event; how long its function took.
-    fn outcome_of(&mut self, index: usize) -> Result<Duration, Error> {
+    fn do_event(&mut self, index: usize) -> Result<Duration, Error> {
         let record = self.batch.get(index).expect("places are those of the batch's records");
         if !self.stops.partitions.is_empty() && self.stops.partitions.contains(&place(&record)) {
             self.stops.passed_by += 1;
@@ -197,8 +197,8 @@ fn place(record: &Record<'_>) -> (usize, i32) {
     (record.topic_index(), record.partition())
 }
 
-/// What of a batch is done: all of it, but for partitions that wait at one of their events, and what is left.
-fn committed(batch: &Batch, waits: &[Wait], left: &[usize]) -> Positions {
+/// Where a batch's partitions go on: behind all of it, but for those that wait at one of their events, and what is left.
+fn to_commit(batch: &Batch, waits: &[Wait], left: &[usize]) -> Positions {
     let mut positions = batch.next_offsets();
     if waits.is_empty() && left.is_empty() {
         return positions;

@@ -4,8 +4,11 @@
 //! worker ── gather ─► tenure ─► readiness ─► begin ─► step: decode ─► schema ─► function ─► decide ─► encode ─► commit
 //!   ▲                    │         │ no function yet, retry not due, quota used up: its partition waits        │
 //!   │                    │ another pool's: its partition waits for the mover                                   │
-//!   └────────────────────┴─────────┴────── abort, rewind to where the batch began ◄────── any error ───────────┘
+//!   └────────────────────┴─────────┴────── abort, rewind to where the batch began ◄────── an error ────────────┘
 //! ```
+//!
+//! After an error that leaves it open what Kafka has, and after one behind the commit, the member is made anew instead, and
+//! begins with what Kafka says: [`worker`] has the states.
 //!
 //! What a crash leaves, by where it happens ([`jobico_broker::crash_point`] names the places; docs/exactly-once.md names
 //! each one's test):
@@ -18,10 +21,11 @@
 //!
 //! A worker is one thread that owns everything it touches: one member of the consumer group with its transactional
 //! producer, and its own instances of the tenants' functions. What workers share is immutable (the catalog's snapshot,
-//! compiled modules) or behind the [`library`]'s lock, which is off the path of an event.
+//! compiled modules) or behind a lock that is off the path of an event: the [`library`]'s, and that of what [`moves`] are wanted.
 //!
-//! What happens to an event is decided in [`decide`], which knows no clock, network or broker; what it is decided from is
-//! an [`outcome::Outcome`].
+//! What follows from a function's outcome is decided in [`decide`], which knows no clock, network or broker; what it is decided
+//! from is an [`outcome::Outcome`]. What reaches no function (an event that no job has, one too large to be carried on) is
+//! told apart in [`step`].
 
 pub mod config;
 pub mod metrics;

@@ -121,7 +121,7 @@ impl Stepper {
             });
             match known {
                 Ok((decoded, event)) => this.run(arrival, &decoded, event, queue, id, member),
-                Err(cause) => this.give_up(arrival, &queue.tenant, &cause, id, member),
+                Err(cause) => this.give_up(arrival, &queue.tenant, None, &cause, id, member),
             }
         })
     }
@@ -139,7 +139,7 @@ impl Stepper {
         let message =
             format!("no job in force reads '{}' any more; one did before it had to wait", arrival.origin.topic);
         let cause = Cause { stage: Stage::Validate, code: "unknown_event", message: message.into() };
-        self.with_id(arrival, |this, _, id| this.give_up(arrival, tenant, &cause, id, member))
+        self.with_id(arrival, |this, _, id| this.give_up(arrival, tenant, None, &cause, id, member))
     }
 
     /// Puts an event whose function is not there to the end of its tier, as it came: nothing of it has been tried.
@@ -168,11 +168,12 @@ impl Stepper {
         done
     }
 
-    /// Writes the dead letter of an event that reaches no function.
+    /// Writes the dead letter of an event that reaches no function; `event` is what the catalog knows of it, where it does.
     fn give_up(
         &mut self,
         Arrival { record, origin, attempts, in_tier: _ }: Arrival<'_>,
         tenant: &TenantId,
+        event: Option<&EventView>,
         cause: &Cause,
         id: &str,
         member: &mut dyn Transactor,
@@ -181,7 +182,7 @@ impl Stepper {
         let source = Source { record, origin, attempts: attempts + 1, id, trace: &Carried::default() };
         let (headers, produced) = (&mut self.headers, &mut self.produced_bytes);
         let dead = name::dead(tenant);
-        encode::dead_letter(headers, cause, &source, &dead, None, |out| produce(member, out, produced))?;
+        encode::dead_letter(headers, cause, &source, &dead, event, |out| produce(member, out, produced))?;
         Ok(Stepped { verdict: Verdict::Done, function_time: Duration::ZERO })
     }
 
@@ -202,7 +203,7 @@ impl Stepper {
         let _entered = span.as_ref().map(Span::enter);
         let source = Source { record, origin, attempts: attempts + 1, id, trace: &trace };
         if let Some(cause) = room::too_much_to_carry(&record, id, &trace) {
-            return self.give_up(arrival, &queue.tenant, &cause, id, member);
+            return self.give_up(arrival, &queue.tenant, Some(event), &cause, id, member);
         }
         let mut output = std::mem::take(&mut self.output);
         self.meter.begin();

@@ -121,15 +121,15 @@ enum State {
 
 /// Why a turn did not end well.
 enum Broken {
-    /// Nothing of its batch counts: it is aborted, and done again.
-    Batch(Error),
+    /// Nothing of its batch counts, as far as anybody knows: it is aborted, or ended by the next member, and done again.
+    BeforeCommit(Error),
     /// The batch is committed, and must not be done again: a new member begins behind it, and nowhere before.
-    Member(Error),
+    AfterCommit(Error),
 }
 
 impl From<Error> for Broken {
     fn from(error: Error) -> Self {
-        Self::Batch(error)
+        Self::BeforeCommit(error)
     }
 }
 
@@ -189,12 +189,12 @@ impl Worker {
             now_ms,
             stops: Stops::default(),
         };
-        let done = run.commit(&mut desk.turns, &self.metrics);
+        let done = run.transact(&mut desk.turns, &self.metrics);
         stepper.end_batch();
         let done = done?;
         self.metrics.take_over(&mut stepper.tally);
         desk.backlog.has_done(done.events, begun.elapsed());
-        desk.keep_left(done).map_err(Broken::Member)
+        desk.keep_left(done).map_err(Broken::AfterCommit)
     }
 
     /// Says that a batch is given up.
@@ -251,7 +251,7 @@ impl Course {
                 self.worker.metrics.instances_made.inc_by(self.stepper.instances.take_made());
                 match turned {
                     Ok(()) => self.went_well(),
-                    Err(Broken::Batch(error)) => {
+                    Err(Broken::BeforeCommit(error)) => {
                         self.stepper.tally.clear();
                         self.worker.gives_up(&error, self.backoff.errors() == 0);
                         let ended = if error.class == Class::Fatal { Err(error) } else { desk.abort() };
@@ -260,7 +260,7 @@ impl Course {
                             Err(error) => self.rebuild(&error),
                         }
                     }
-                    Err(Broken::Member(error)) => self.rebuild(&error),
+                    Err(Broken::AfterCommit(error)) => self.rebuild(&error),
                 }
             }
         }

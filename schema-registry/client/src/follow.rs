@@ -156,8 +156,9 @@ fn follow(
     follower.read_to_end(&mut batch)?;
     apply(&mut catalog, &batch);
     loop {
-        publish(&mut catalog);
+        // In this order: who waits for the first catalog has one that is ready.
         health.ready();
+        publish(&mut catalog);
         while !gather(&mut *follower, &mut catalog, &mut batch, health)? {
             if stop.is_cancelled() {
                 return Ok(());
