@@ -28,6 +28,10 @@ const SETTLE_MAX: Duration = Duration::from_secs(2);
 /// Events served in a row: a report of failures holds as many as there are.
 const EVENTS_MAX: usize = 1_000;
 
+/// The facility of librdkafka's log lines of connections that broke, which are no errors to it (`rd_kafka_broker_conn_closed`).
+const FAILED: &str = "FAIL";
+/// What such a line has where the connection had come about. Others do not while a node is away, and nothing was sent on those.
+const WAS_UP: &str = "in state UP";
 /// What fails where a record is not taken or not delivered.
 const PRODUCE: &str = "produce";
 
@@ -64,14 +68,14 @@ impl Deliveries {
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == FAILED && message.contains(WAS_UP) {
+            self.broken.fetch_add(1, Ordering::Relaxed);
+        }
         context::log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.lifeline.hear(&error);
-        if matches!(error.rdkafka_error_code(), Some(Code::BrokerTransportFailure | Code::AllBrokersDown)) {
-            self.broken.fetch_add(1, Ordering::Relaxed);
-        }
         context::warn(&error, reason);
     }
 }

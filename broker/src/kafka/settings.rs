@@ -83,7 +83,7 @@ impl Settings {
         config
     }
 
-    /// What librdkafka says at all; how much of it is shown is the log's filter.
+    /// What librdkafka says at all, which a producer listens to as well; how much of it is shown is the log's filter.
     fn log_level(&self) -> RDKafkaLogLevel {
         if self.properties.contains_key("debug") { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info }
     }
