@@ -62,7 +62,8 @@ pub struct Stops {
 }
 
 impl Run<'_> {
-    /// Begins a transaction, does the events in it, as many as its time is enough for, and commits what follows from them together with their offsets.
+    /// Begins a transaction, does the events in it, as many as its time is enough for, and commits what follows from them
+    /// together with their offsets.
     ///
     /// # Errors
     /// The log's. A transaction may be open then, to be aborted; nothing of the batch counts.

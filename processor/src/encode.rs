@@ -176,7 +176,7 @@ pub fn dead_letter<E>(
         headers.add_str(header::FUNCTION, &event.function.label);
     }
     if room::fits_as_it_came(&source.record) {
-        return as_it_came(headers, source, topic, produce);
+        return as_it_came(headers, &source.record, topic, produce);
     }
     let bytes = source.record.value().map_or(0, <[u8]>::len);
     headers.add_number(header::LEFT_BYTES, u64::try_from(bytes).unwrap_or(u64::MAX));
@@ -197,7 +197,7 @@ fn waiting<E>(
     headers.add_cause(cause);
     headers.add_origin(&source.origin);
     headers.add_number(header::ATTEMPTS, source.attempts.into());
-    as_it_came(headers, source, topic, produce)
+    as_it_came(headers, &source.record, topic, produce)
 }
 
 /// Gives a record of a tier to `produce` once more, as it is.
@@ -205,25 +205,26 @@ fn waiting<E>(
 /// # Errors
 /// What `produce` gave.
 pub fn once_more<E>(
+    headers: &mut Headers,
     record: &Record<'_>,
     topic: &str,
     produce: impl FnOnce(&Outgoing<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let headers: SmallVec<[(&str, &[u8]); HEADERS_INLINE]> = record.headers().collect();
-    produce(&Outgoing { topic, key: record.key(), value: record.value(), headers: &headers })
+    headers.begin();
+    as_it_came(headers, record, topic, produce)
 }
 
-/// The source's record with headers of ours beside its own, of which those of the same names are left out.
+/// A record with headers of ours beside its own, of which those of the same names are left out.
 fn as_it_came<E>(
     headers: &Headers,
-    source: &Source<'_>,
+    record: &Record<'_>,
     topic: &str,
     produce: impl FnOnce(&Outgoing<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     let ours = headers.slices();
-    let theirs = source.record.headers().filter(|(name, _)| ours.iter().all(|(our, _)| our != name));
+    let theirs = record.headers().filter(|(name, _)| ours.iter().all(|(our, _)| our != name));
     let all: SmallVec<[(&str, &[u8]); HEADERS_INLINE]> = theirs.chain(ours.iter().copied()).collect();
-    produce(&Outgoing { topic, key: source.record.key(), value: source.record.value(), headers: &all })
+    produce(&Outgoing { topic, key: record.key(), value: record.value(), headers: &all })
 }
 
 /// Bytes of a dead letter's message: twenty violations with their pointers fit.

@@ -147,7 +147,8 @@ impl Stepper {
     /// # Errors
     /// The log's, from producing.
     pub fn put_off(&mut self, record: &Record<'_>, tier: Tier, member: &mut dyn Transactor) -> Result<(), Error> {
-        encode::once_more(record, &name::retry(&self.pool, tier), |out| produce(member, out, &mut self.produced_bytes))
+        let (headers, produced) = (&mut self.headers, &mut self.produced_bytes);
+        encode::once_more(headers, record, &name::retry(&self.pool, tier), |out| produce(member, out, produced))
     }
 
     /// Reads the record, and finds the event's id: its `ce_id`, or one made from where it first stood.

@@ -106,8 +106,20 @@ impl Shop {
         Self { folder, digest, cache }
     }
 
+    /// Puts a module among the artifacts.
+    async fn stock(&self, binary: &[u8]) -> Digest {
+        let digest = Digest::of(binary);
+        artifact::store(&self.folder.path().join("artifacts"), &digest, binary).await.unwrap();
+        digest
+    }
+
     fn start(&self) -> Start {
-        Start::new(self.folder.path(), &self.folder.path().join("artifacts"), &limits())
+        self.start_with(limits().compile)
+    }
+
+    /// A start that has this much to compile a module.
+    fn start_with(&self, compile: Allowance) -> Start {
+        Start::new(self.folder.path(), &self.folder.path().join("artifacts"), &Limits { compile, ..limits() })
     }
 
     /// A start that compiles what the cache has not, and ends when that is kept.
@@ -139,9 +151,7 @@ async fn what_is_foreseen_is_compiled_once_and_read_when_it_is_needed() {
     assert!(echoes(&*first.module(&shop.digest).await));
     assert_eq!(first.counts(), [1, 0, 0, 1]);
 
-    let other = binary("log.wat");
-    let digest = Digest::of(&other);
-    artifact::store(&shop.folder.path().join("artifacts"), &digest, &other).await.unwrap();
+    let digest = shop.stock(&binary("log.wat")).await;
     let second = shop.start();
     second.library.foresee(&second.tenant, &shop.digest);
     second.library.foresee(&second.tenant, &digest);
@@ -233,7 +243,7 @@ fn several_writers_and_readers_of_one_file_see_it_whole() {
             scope.spawn(|| {
                 let (cache, module) = open();
                 for _ in 0..25 {
-                    cache.keep(&digest, &module).unwrap();
+                    cache.keep(&digest, &module.seal(&digest).unwrap()).unwrap();
                     match cache.load(&digest) {
                         Found::Hit(module) => assert!(echoes(&module)),
                         other => panic!("{other:?}"),
@@ -252,7 +262,7 @@ fn the_cache_keeps_what_was_used_last() {
     let digests: Vec<Digest> = (0..6u8).map(|index| Digest::of(&[index])).collect();
     let roomy = Cache::open(folder.path(), 1 << 30, &engine).unwrap();
     for (index, digest) in (0..).zip(&digests) {
-        roomy.keep(digest, &module).unwrap();
+        roomy.keep(digest, &module.seal(digest).unwrap()).unwrap();
         // Long ago, each a second after the one before it.
         let file = std::fs::File::options().append(true).open(roomy.path(digest)).unwrap();
         file.set_modified(std::time::SystemTime::now() - Duration::from_secs(1_000 - index)).unwrap();
@@ -269,7 +279,8 @@ fn the_cache_keeps_what_was_used_last() {
     let tight = Cache::open(folder.path(), 6 * bytes, &engine).unwrap();
     assert_eq!(there(), [true; 6]);
     assert!(folder.path().join(".partial-new").exists() && !folder.path().join(".partial-old").exists());
-    tight.keep(&Digest::of(b"one more"), &module).unwrap();
+    let one_more = Digest::of(b"one more");
+    tight.keep(&one_more, &module.seal(&one_more).unwrap()).unwrap();
     assert_eq!(there(), [true, false, false, false, true, true], "down to three quarters");
     assert!(folder.path().join("mine").exists());
 }
@@ -303,9 +314,8 @@ fn slow_to_compile(functions: usize) -> Vec<u8> {
 /// Has a library with that allowance asked for a module; and for another tenant's, which is to be had whatever the first does.
 async fn compiled_within(binary: &[u8], compile: Allowance) -> Result<Arc<Module>, Fault> {
     let shop = Shop::new().await;
-    let digest = Digest::of(binary);
-    artifact::store(&shop.folder.path().join("artifacts"), &digest, binary).await.unwrap();
-    let start = Start::new(shop.folder.path(), &shop.folder.path().join("artifacts"), &Limits { compile, ..limits() });
+    let digest = shop.stock(binary).await;
+    let start = shop.start_with(compile);
     let compiled = match start.settled(&digest).await {
         Lookup::Ready(module) => Ok(module),
         Lookup::Broken(fault) => Err(fault),
@@ -342,11 +352,8 @@ async fn a_module_that_takes_too_much_memory_to_compile_is_too_expensive() {
 #[tokio::test]
 async fn a_slow_module_is_compiled_beside_quick_ones() {
     let shop = Shop::new().await;
-    let slow = slow_to_compile(10);
-    let digest = Digest::of(&slow);
-    artifact::store(&shop.folder.path().join("artifacts"), &digest, &slow).await.unwrap();
-    let compile = Allowance { time: Duration::from_secs(24), ..limits().compile };
-    let start = Start::new(shop.folder.path(), &shop.folder.path().join("artifacts"), &Limits { compile, ..limits() });
+    let digest = shop.stock(&slow_to_compile(10)).await;
+    let start = shop.start_with(Allowance { time: Duration::from_secs(24), ..limits().compile });
     assert!(matches!(start.library.look_up(&start.tenant, &digest), Lookup::Preparing));
     // It was tried, and gave up its place.
     until(|| start.metrics.compile_seconds.get_sample_count() == 1).await;
@@ -360,11 +367,8 @@ async fn a_slow_module_is_compiled_beside_quick_ones() {
 #[tokio::test]
 async fn what_is_foreseen_and_slow_holds_up_nothing_that_is_foreseen_after_it() {
     let shop = Shop::new().await;
-    let slow = slow_to_compile(10);
-    let digest = Digest::of(&slow);
-    artifact::store(&shop.folder.path().join("artifacts"), &digest, &slow).await.unwrap();
-    let compile = Allowance { time: Duration::from_secs(24), ..limits().compile };
-    let start = Start::new(shop.folder.path(), &shop.folder.path().join("artifacts"), &Limits { compile, ..limits() });
+    let digest = shop.stock(&slow_to_compile(10)).await;
+    let start = shop.start_with(Allowance { time: Duration::from_secs(24), ..limits().compile });
     for foreseen in [&digest, &shop.digest] {
         start.library.foresee(&start.tenant, foreseen);
     }
@@ -382,7 +386,7 @@ async fn what_is_no_module_is_told_as_the_compiler_tells_it() {
 }
 
 #[tokio::test]
-async fn a_module_whose_compiler_is_killed_or_cannot_be_started_is_not_to_blame() {
+async fn a_module_whose_compiler_cannot_be_started_is_not_to_blame_nor_is_one_that_was_killed_twice() {
     let shop = Shop::new().await;
     let artifacts = shop.folder.path().join("artifacts");
     let metrics = Metrics::register(&prometheus::Registry::new(), "p").unwrap();
@@ -402,6 +406,17 @@ async fn a_module_whose_compiler_is_killed_or_cannot_be_started_is_not_to_blame(
             "{program}: it is asked for again"
         );
         until(|| library.settled() == 2).await;
+        assert!(matches!(library.look_up(&tenant, &shop.digest), Lookup::Preparing), "{program}: and again");
+        until(|| library.settled() == 3).await;
+        match (program, library.look_up(&tenant, &shop.digest)) {
+            ("killed", Lookup::Broken(fault)) => assert_eq!(
+                fault.message,
+                "it is too expensive to compile: that takes so much that its process was killed 3 times, most likely for its \
+                 memory"
+            ),
+            ("missing", Lookup::Preparing) => {}
+            (program, _) => panic!("{program} is settled otherwise"),
+        }
     }
     // A start that has a compiler has the module.
     assert!(echoes(&*shop.start().module(&shop.digest).await));

@@ -172,7 +172,10 @@ fn compile(lab: &Lab, folder: &Path, count: u32) -> Result<(), Failure> {
     let cache = Cache::open(&folder.join(DATA).join(FOLDER), u64::MAX, &engine)?;
     let module = Module::compile(&engine, &lab.wasm)?;
     say(&format!("writing {count} compiled modules of {} KiB", module.bytes() >> 10));
-    (0..count).try_for_each(|number| Ok(cache.keep(&Digest::of(&module_of(lab, number)), &module)?))
+    (0..count).try_for_each(|number| {
+        let digest = Digest::of(&module_of(lab, number));
+        Ok(cache.keep(&digest, &module.seal(&digest)?)?)
+    })
 }
 
 fn tenant(number: u32) -> String {

@@ -136,19 +136,19 @@ impl Cache {
         about.is_file() && about.uid() == self.user && about.mode() & OTHERS_WRITE == 0
     }
 
-    /// Keeps a compiled module. It blocks, until the file is safe on the disk.
+    /// Keeps a compiled module, as [`Module::seal`] or [`super::module::compile_apart`] gave it. It blocks, until the file is safe
+    /// on the disk.
     ///
     /// # Errors
     /// It cannot be written; a file that was there before stays.
-    pub fn keep(&self, module: &Digest, compiled: &Module) -> io::Result<()> {
-        let bytes = artifact::seal(&self.key, module, &compiled.linked.module().serialize().map_err(io::Error::other)?);
+    pub fn keep(&self, module: &Digest, sealed: &[u8]) -> io::Result<()> {
         // A name of its own for each writer and mode 0600; it goes with the value where the write fails.
         let mut partial = tempfile::Builder::new().prefix(PARTIAL).tempfile_in(&self.folder)?;
-        partial.write_all(&bytes)?;
+        partial.write_all(sealed)?;
         partial.as_file().sync_all()?;
         partial.persist(self.path(module))?;
         File::open(&self.folder)?.sync_all()?;
-        let written = bytes.len() as u64;
+        let written = sealed.len() as u64;
         if self.bytes.fetch_add(written, Ordering::Relaxed) + written > self.bytes_max {
             self.sweep()?;
         }

@@ -51,6 +51,15 @@ impl Module {
         Ok(Self { engine: engine.clone(), linked: linker.instantiate_pre(compiled)? })
     }
 
+    /// Its compiled form as [`super::Cache`] keeps it, as that of the binary with this digest.
+    ///
+    /// # Errors
+    /// wasmtime cannot write it.
+    pub fn seal(&self, digest: &Digest) -> wasmtime::Result<Vec<u8>> {
+        let key = artifact::engine_key(&self.engine.wasm);
+        Ok(artifact::seal(&key, digest, &self.linked.module().serialize()?))
+    }
+
     /// Bytes of its compiled form, which is in memory for as long as the module or one of its instances is.
     #[must_use]
     pub fn bytes(&self) -> usize {

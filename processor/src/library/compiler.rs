@@ -9,10 +9,10 @@
 //! those behind it in the quick lane a part of its time, and no more.
 
 use std::collections::HashMap;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::process::{Command, ExitStatus, Output};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jobico_event::{Digest, TenantId, text};
@@ -118,14 +118,19 @@ impl Compiler {
         // A thread that waits for it and for nothing else, since the process ends with who started it.
         let wait = move || {
             let started = Instant::now();
-            let compiled = this.run(command, allowance, &digest, &binary);
-            this.metrics.compile_seconds.observe(started.elapsed().as_secs_f64());
+            let ended = run(command, &binary);
+            let took = started.elapsed();
+            this.metrics.compile_seconds.observe(took.as_secs_f64());
             drop(binary);
-            let module = if let Compiled::Over(Ok(module)) = &compiled { Some(module.clone()) } else { None };
+            let (compiled, sealed) = match ended {
+                Ok(output) => (this.judge(&output, took, allowance, &digest), output.stdout),
+                Err(error) => (not_now(error), Vec::new()),
+            };
+            let is_to_be_kept = matches!(compiled, Compiled::Over(Ok(_)));
             // Whoever waited for it may be gone: the processor stops.
             let _ = done.send(compiled);
-            if let (Some(cache), Some(module)) = (&this.cache, module)
-                && let Err(error) = cache.keep(&digest, &module)
+            if let Some(cache) = this.cache.as_ref().filter(|_| is_to_be_kept)
+                && let Err(error) = cache.keep(&digest, &sealed)
             {
                 tracing::warn!(%digest, %error, "a compiled module cannot be kept; the next start compiles it again");
             }
@@ -136,58 +141,64 @@ impl Compiler {
         compiled.await.unwrap_or_else(|_| not_now("the thread that waited for the compiler panicked"))
     }
 
-    /// Runs a process that compiles, and waits until it ends.
-    fn run(&self, mut command: Command, allowance: Allowance, digest: &Digest, binary: &[u8]) -> Compiled {
-        let (started, mib) = (Instant::now(), allowance.memory_bytes >> 20);
-        let output = command.spawn().and_then(|mut process| {
-            let mut input = process.stdin.take().expect("it is piped");
-            // One that ends early says why, by how it ends.
-            let _ = input.write_all(binary);
-            drop(input);
-            process.wait_with_output()
-        });
-        let output = match output {
-            Ok(output) => output,
-            Err(error) => return not_now(error),
-        };
-        if !output.stderr.is_empty() {
-            let said = text::brief(String::from_utf8_lossy(&output.stderr).trim_end());
+    /// What a process that compiled says by how it ended.
+    fn judge(&self, output: &Output, took: Duration, allowance: Allowance, digest: &Digest) -> Compiled {
+        let Output { status, stdout, stderr } = output;
+        if !stderr.is_empty() {
+            let said = text::brief(String::from_utf8_lossy(stderr).trim_end());
             tracing::warn!(%digest, said, "a process that compiled a module complained");
         }
-        if output.status.signal() == Some(Signal::KILL.as_raw()) && self.was_killed(digest) < KILLS_MAX {
-            return Compiled::NotNow("its compiler was killed".into(), started.elapsed());
+        let broken = |fault| Compiled::Over(Err(fault));
+        let mib = allowance.memory_bytes >> 20;
+        if status.signal() == Some(Signal::KILL.as_raw()) {
+            if self.was_killed(digest) < KILLS_MAX {
+                return Compiled::NotNow("its compiler was killed".into(), took);
+            }
+            let takes = format!("so much that its process was killed {KILLS_MAX} times, most likely for its memory");
+            return broken(too_expensive(takes));
         }
-        self.kills.lock().unwrap_or_else(PoisonError::into_inner).remove(digest);
-        match output.status.code().and_then(Verdict::of) {
-            Some(Verdict::Compiled) => match Module::open(&self.engine, digest, &output.stdout) {
+        self.kills().remove(digest);
+        match status.code().and_then(Verdict::of) {
+            Some(Verdict::Compiled) => match Module::open(&self.engine, digest, stdout) {
                 Some(module) => Compiled::Over(module),
                 None => not_now("what compiles is not of this program's build"),
             },
-            Some(Verdict::Refused) => Compiled::Over(Err(failed(String::from_utf8_lossy(&output.stdout).into_owned()))),
-            Some(Verdict::Panicked) => Compiled::Over(Err(failed("the compiler cannot handle it".to_owned()))),
+            Some(Verdict::Refused) => broken(failed(String::from_utf8_lossy(stdout).into_owned())),
+            Some(Verdict::Panicked) => broken(failed("the compiler cannot handle it".to_owned())),
             Some(Verdict::TooLong) => Compiled::TooLong,
-            Some(Verdict::Starved) => Compiled::NotNow("the machine has no CPU time for it".into(), started.elapsed()),
-            Some(Verdict::TooLarge) => Compiled::Over(Err(too_expensive(format!("more than {mib} MiB of memory")))),
-            None if output.status.signal() == Some(Signal::KILL.as_raw()) => Compiled::Over(Err(too_expensive(
-                format!("so much that its process was killed {KILLS_MAX} times, most likely for its memory"),
-            ))),
-            None if is_own_death(output.status) => {
-                let takes = format!("more than {mib} MiB of memory, or more stack than there is ({})", output.status);
-                Compiled::Over(Err(too_expensive(takes)))
+            Some(Verdict::Starved) => Compiled::NotNow("the machine has no CPU time for it".into(), took),
+            Some(Verdict::TooLarge) => broken(too_expensive(format!("more than {mib} MiB of memory"))),
+            None if is_own_death(*status) => {
+                let takes = format!("more than {mib} MiB of memory, or more stack than there is ({status})");
+                broken(too_expensive(takes))
             }
-            Some(Verdict::Unheard) | None => {
-                Compiled::NotNow(format!("its compiler ended: {}", output.status).into(), started.elapsed())
-            }
+            Some(Verdict::Unheard) | None => Compiled::NotNow(format!("its compiler ended: {status}").into(), took),
         }
     }
 
-    /// Counts a kill.
+    /// Counts a kill; the last one of a module is forgotten with those before it.
     fn was_killed(&self, digest: &Digest) -> u32 {
-        let mut kills = self.kills.lock().unwrap_or_else(PoisonError::into_inner);
-        let kills = kills.entry(*digest).or_default();
-        *kills += 1;
-        *kills
+        let mut kills = self.kills();
+        let so_far = kills.remove(digest).unwrap_or_default() + 1;
+        if so_far < KILLS_MAX {
+            kills.insert(*digest, so_far);
+        }
+        so_far
     }
+
+    fn kills(&self) -> MutexGuard<'_, HashMap<Digest, u32>> {
+        self.kills.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs a process that compiles, and waits until it ends.
+fn run(mut command: Command, binary: &[u8]) -> io::Result<Output> {
+    let mut process = command.spawn()?;
+    let mut input = process.stdin.take().expect("it is piped");
+    // One that ends early says why, by how it ends.
+    let _ = input.write_all(binary);
+    drop(input);
+    process.wait_with_output()
 }
 
 /// What failed for no reason that lasts.

@@ -42,12 +42,12 @@ pub async fn deploy(
     let command = Command::Deploy(Box::new(file.clone()), existing);
     let checked = app.store.run(command.clone(), Mode::Check).await.map_err(|error| problem::of(&error))?;
     let unavailable = |error| problem::of(&store::Error::Unavailable(error));
-    let existing = app.broker.topics().await.map_err(unavailable)?;
-    topic::check_names(&file, &existing).map_err(|clash| Problem::new(StatusCode::CONFLICT, clash.to_string()))?;
+    let topics = app.broker.topics().await.map_err(unavailable)?;
+    topic::check_names(&file, &topics).map_err(|clash| Problem::new(StatusCode::CONFLICT, clash.to_string()))?;
     if how.dry_run {
         return deployed(&checked, true);
     }
-    let wanted = topic::wanted(&file, &app.config, &existing);
+    let wanted = topic::wanted(&file, &app.config, &topics);
     if !wanted.is_empty() {
         app.broker.ensure_topics(&wanted).await.map_err(unavailable)?;
     }
